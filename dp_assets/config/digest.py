@@ -1,0 +1,24 @@
+"""Fingerprints of settings, so that results can tell which settings they were made with."""
+
+import hashlib
+import json
+
+from pydantic import BaseModel
+
+DIGEST_BYTES = 8
+
+
+def settings_digest(model: BaseModel) -> str:
+    """A short digest of all values of a settings object.
+
+    Parameters
+    ----------
+    model : any settings section or stage view.
+
+    Returns
+    -------
+    16 hexadecimal digits: equal for equal values, in whatever order and spelling the file had them, and on
+    every machine and Python version.
+    """
+    text = json.dumps(model.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()

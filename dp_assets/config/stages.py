@@ -1,0 +1,83 @@
+"""What each stage of the work needs from an experiment: typed, and complete."""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+from dp_assets.config.sections import (
+    ArchitectureSettings,
+    CompressionSettings,
+    IlluminationSettings,
+    ImagesSettings,
+    LocationsSettings,
+    MetadataSettings,
+    NetworkSettings,
+    PartitionSettings,
+    ProfileSettings,
+    ProfilesSettings,
+    SamplingSettings,
+    SingleCellsSettings,
+    ValidationSettings,
+)
+
+
+class Stage(StrEnum):
+    """The stages that read the configuration, in the order of work."""
+
+    PREPARATION = "preparation"
+    CROPS = "crops"
+    TRAINING = "training"
+    PROFILING = "profiling"
+
+
+class _StageSettings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PreparationSettings(_StageSettings):
+    """Illumination correction and compression. ``metadata`` is None in projects without labels."""
+
+    metadata: MetadataSettings | None = None
+    images: ImagesSettings
+    illumination: IlluminationSettings
+    compression: CompressionSettings
+
+
+class CropSettings(_StageSettings):
+    """Cropping. ``compression`` is None when the original images are used."""
+
+    images: ImagesSettings
+    locations: LocationsSettings
+    single_cells: SingleCellsSettings = SingleCellsSettings()
+    compression: CompressionSettings | None = None
+
+    @property
+    def set_name(self) -> str:
+        """Name of the set of crops, made of its geometry unless ``single_cells.name`` gives one.
+
+        "box96", "box96_masked", and "view512_box96" in full_image mode. Experiments with the same geometry
+        share one set.
+        """
+        if self.single_cells.name is not None:
+            return self.single_cells.name
+        name = f"box{self.locations.box_size}" + ("_masked" if self.locations.mask_objects else "")
+        if self.locations.mode == "full_image":
+            return f"view{self.locations.view_size}_{name}"
+        return name
+
+
+class TrainingSettings(CropSettings):
+    """Training: the crops it reads, and how the network is trained."""
+
+    partition: PartitionSettings
+    network: NetworkSettings
+    sampling: SamplingSettings = SamplingSettings()
+    validation: ValidationSettings = ValidationSettings()
+
+
+class ProfilingSettings(CropSettings):
+    """Profiling: crops, layer and weights. ``network`` may be None only where the model is trained here."""
+
+    profile: ProfileSettings
+    profiles: ProfilesSettings = ProfilesSettings()
+    network: ArchitectureSettings | None = None

@@ -1,0 +1,117 @@
+"""Compression of images: illumination-corrected, optionally smaller, stretched to 8 bits.
+
+Source: DeepProfiler handbook, `prepare`, section compression.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from dp_assets.config.errors import ImageFileError
+from dp_assets.imaging.resizing import plane_resizer
+
+Stretch = Literal["image", "plate", "none"]
+
+_LEVELS_8 = 255
+_LEVELS_16 = 65535
+_STRETCH_PERCENTILES = (0.05, 99.95)
+
+
+@dataclass(frozen=True)
+class CompressedChannel:
+    """One compressed plane.
+
+    Attributes
+    ----------
+    pixels : (rows, cols) uint8, or uint16 when nothing was stretched.
+    vmin, vmax : the corrected grey levels that became 0 and the largest value of the pixel type: a pixel p
+        of a uint8 plane stands for vmin + p / 255 * (vmax - vmin).
+    flat : the plane has no contrast; when it was to be stretched, all its pixels are 0.
+    """
+
+    pixels: np.ndarray
+    vmin: float
+    vmax: float
+    flat: bool
+
+
+def compress_channel(
+    image: np.ndarray,
+    function: np.ndarray,
+    upper_limit: float,
+    *,
+    lower_limit: float = 0.0,
+    scaling_factor: float = 1.0,
+    stretch: Stretch = "image",
+    name: str = "image",
+) -> CompressedChannel:
+    """Correct, resize and stretch one plane.
+
+    Parameters
+    ----------
+    image : (rows, cols) uint8 or uint16.
+    function : (rows, cols) float64, the channel's illumination correction function, at least 1 everywhere.
+    upper_limit, lower_limit : grey levels at the 0.9999 and 0.0001 quantiles of the plate's uncorrected
+        histogram.
+    scaling_factor : size of the result relative to the image, along each axis; whole pixels, rounded down.
+    stretch : what becomes black and white.
+        "image": the 0.05 and 99.95 percentiles of this image, white at most `upper_limit` (the original's
+        way; makes every image equally bright, so differences between wells in total intensity are lost).
+        "plate": `lower_limit` and `upper_limit`, the same for all images of a plate.
+        "none": nothing is stretched; corrected grey levels rounded to whole numbers, 16 bits.
+    name : the file, for messages.
+
+    Returns
+    -------
+    The plane and what its grey levels mean. A plane that cannot be stretched, because vmin is not below vmax,
+    comes out as zeros, marked flat.
+
+    Raises
+    ------
+    ImageFileError : the image has another size than the plate's correction function.
+    """
+    if image.shape != function.shape:
+        raise ImageFileError(
+            f"the image is {_size(image)} pixels; the plate's illumination function is {_size(function)}",
+            where=name,
+            remedy="all images of a plate must have one size: move it to another plate, or replace it",
+        )
+    corrected = image / function
+    if scaling_factor != 1:
+        corrected = plane_resizer(image.shape, scaled_shape(image.shape, scaling_factor))(corrected)
+    if stretch == "none":
+        return _unstretched(corrected)
+    if stretch == "plate":
+        vmin, vmax = float(lower_limit), float(upper_limit)
+    else:
+        low, high = np.percentile(corrected, _STRETCH_PERCENTILES)
+        vmin, vmax = float(low), min(float(high), float(upper_limit))
+    return _stretched(corrected, vmin, vmax)
+
+
+def scaled_shape(shape: tuple[int, int], scaling_factor: float) -> tuple[int, int]:
+    """Size (rows, cols) of a compressed image: whole pixels, rounded down, never less than one."""
+    return max(1, int(scaling_factor * shape[0])), max(1, int(scaling_factor * shape[1]))
+
+
+def _size(plane: np.ndarray) -> str:
+    return " x ".join(str(length) for length in plane.shape)
+
+
+def _stretched(corrected: np.ndarray, vmin: float, vmax: float) -> CompressedChannel:
+    if not vmin < vmax:
+        return CompressedChannel(np.zeros(corrected.shape, dtype=np.uint8), vmin, vmax, flat=True)
+    # In place and in this order: the recorded images of the original are reproduced bit for bit.
+    np.clip(corrected, vmin, vmax, out=corrected)
+    corrected -= vmin
+    corrected /= vmax - vmin
+    corrected *= _LEVELS_8
+    np.rint(corrected, out=corrected)
+    return CompressedChannel(corrected.astype(np.uint8), vmin, vmax, flat=False)
+
+
+def _unstretched(corrected: np.ndarray) -> CompressedChannel:
+    flat = bool(corrected.min() == corrected.max())
+    pixels = np.rint(np.clip(corrected, 0, _LEVELS_16)).astype(np.uint16)
+    return CompressedChannel(pixels, 0.0, float(_LEVELS_16), flat)

@@ -1,0 +1,269 @@
+"""Compressed images of a whole plate: illumination-corrected, stretched, one PNG per site and channel."""
+
+import io
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from dp_assets.imaging.compression import Stretch, compress_channel, scaled_shape
+from dp_assets.imaging.illumination import IlluminationFunctions
+from dp_assets.storage.fingerprints import fingerprint
+from dp_assets.storage.folders import Folder, FolderWriter
+from dp_assets.storage.image_sites import ImageSite, SiteFailure, failures_of, refuse_failures, usable
+from dp_assets.storage.images import encode_png
+from dp_assets.storage.site_loop import Progress, exhaust, try_each
+from dp_assets.storage.work import WorkFolder
+
+VERSION = "1"
+HISTOGRAMS = "histograms.npz"
+
+
+@dataclass(frozen=True)
+class CompressionPlan:
+    """What a plate's compression is made from.
+
+    Attributes
+    ----------
+    sites : all sites of the plate.
+    channels : in the order of the illumination functions.
+    functions : the plate's illumination functions.
+    functions_fingerprint : what those were made from.
+    scaling_factor, stretch : `prepare.compression`.
+    settings_digest : digest of the settings this stage reads.
+    """
+
+    sites: Sequence[ImageSite]
+    channels: tuple[str, ...]
+    functions: IlluminationFunctions
+    functions_fingerprint: str
+    scaling_factor: float
+    stretch: Stretch
+    settings_digest: str
+
+    def site_fingerprint(self, site: ImageSite) -> str:
+        """What one site's compressed images are made from."""
+        return fingerprint(
+            "compression",
+            VERSION,
+            list(self.channels),
+            self.settings_digest,
+            self.functions_fingerprint,
+            self.names[site.key],
+            site.fingerprints,
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """What the plate's compressed images are made from."""
+        return fingerprint([[site.key, self.site_fingerprint(site)] for site in usable(self.sites)])
+
+    @property
+    def names(self) -> dict[str, list[str]]:
+        """The file names of every site's channels, relative to the plate's folder."""
+        return compressed_names(self.sites, self.channels)
+
+
+def compressed_names(sites: Sequence[ImageSite], channels: Sequence[str]) -> dict[str, list[str]]:
+    """plate/well/site -> one relative PNG name per channel.
+
+    The image's relative path is kept with its ending replaced; a leading folder named like the plate is dropped,
+    because the plate's folder holds them. When two channels share an image file, the channel's name is added.
+    """
+    taken: set[str] = set()
+    names: dict[str, list[str]] = {}
+    for site in sites:
+        names[site.key] = []
+        for path, channel in zip(site.names, channels, strict=True):
+            relative = PurePosixPath(path.split("://", 1)[-1].lstrip("/"))
+            if len(relative.parts) > 1 and relative.parts[0] == site.plate:
+                relative = PurePosixPath(*relative.parts[1:])
+            name = relative.with_suffix(".png").as_posix()
+            if name in taken:
+                name = relative.with_name(f"{relative.stem}_{site.well}_{site.site}_{channel}.png").as_posix()
+            taken.add(name)
+            names[site.key].append(name)
+    return names
+
+
+def compress_plate(
+    plan: CompressionPlan,
+    *,
+    work: WorkFolder,
+    workers: int,
+    on_bad_site: str,
+    maximum_pixels: int,
+    progress: Progress,
+) -> tuple[FolderWriter, list[SiteFailure]]:
+    """Compress every usable site; sites finished by an earlier, killed run are taken as they are.
+
+    Returns
+    -------
+    A folder to publish, and the sites that could not be read.
+
+    Raises
+    ------
+    ImageFileError : some site cannot be read and `on_bad_site` is "fail"; every such site is named.
+    """
+    good = usable(plan.sites)
+    failures = failures_of(plan.sites)
+    corrections = [plan.functions.function(channel) for channel in plan.channels]
+    fingerprints = {site.key: plan.site_fingerprint(site) for site in good}
+    todo = [site for site in good if not work.part(fingerprints[site.key], ".json").exists()]
+
+    def compress(site: ImageSite) -> None:
+        _compress_site(plan, site, corrections, work, fingerprints[site.key], maximum_pixels)
+
+    done = len(good) - len(todo)
+    exhaust(try_each(todo, compress, failures, workers=workers, progress=progress, done=done))
+    bad = {(failure.well, failure.site) for failure in failures}
+    finished = [site for site in good if (site.well, site.site) not in bad]
+    refuse_failures(failures, plate=plan.sites[0].plate, finished=len(finished), on_bad_site=on_bad_site)
+    parts = [json.loads(work.part(fingerprints[s.key], ".json").read_text(encoding="utf-8")) for s in finished]
+    writer = FolderWriter(
+        fingerprint=plan.fingerprint if not bad else fingerprint(plan.fingerprint, sorted(bad)),
+        facts=_plate_facts(plan, [part["record"] for part in parts], failures),
+        fill=lambda folder: _fill(folder, work, parts),
+        finished=work.clear,
+    )
+    return writer, failures
+
+
+def _compress_site(
+    plan: CompressionPlan,
+    site: ImageSite,
+    corrections: Sequence[np.ndarray],
+    work: WorkFolder,
+    part: str,
+    maximum_pixels: int,
+) -> None:
+    image = site.read(maximum_pixels)
+    records = []
+    histograms = []
+    for number, channel in enumerate(plan.channels):
+        result = compress_channel(
+            image[:, :, number],
+            corrections[number],
+            float(plan.functions.upper_quantiles[number]),
+            scaling_factor=plan.scaling_factor,
+            stretch=plan.stretch,
+            name=site.names[number],
+            lower_limit=float(plan.functions.lower_quantiles[number]),
+        )
+        data = encode_png(result.pixels)
+        work.write_part(f"{part}-{number}", ".png", data)
+        records.append(
+            {
+                "file": plan.names[site.key][number],
+                "channel": channel,
+                "vmin": result.vmin,
+                "vmax": result.vmax,
+                "flat": result.flat,
+                "bytes": len(data),
+            }
+        )
+        if result.pixels.dtype == np.uint8:
+            histograms.append(np.bincount(result.pixels.ravel(), minlength=256).tolist())
+    record = {
+        "well": site.well,
+        "site": site.site,
+        "original_shape": list(site.original_shape),
+        "fingerprint": part,
+        "images": records,
+    }
+    # Written last: a site counts as finished when its record is there.
+    work.write_part(part, ".json", json.dumps({"record": record, "histograms": histograms}).encode())
+
+
+def _plate_facts(
+    plan: CompressionPlan, records: Sequence[dict[str, Any]], failures: Sequence[SiteFailure]
+) -> dict[str, Any]:
+    return {
+        "plate": plan.sites[0].plate,
+        "channels": list(plan.channels),
+        "scaling_factor": plan.scaling_factor,
+        "stretch": plan.stretch,
+        "array_shape": list(scaled_shape(plan.functions.original_shape, plan.scaling_factor)),
+        "dtype": "uint16" if plan.stretch == "none" else "uint8",
+        "sites": list(records),
+        "failures": [failure.as_dict() for failure in failures],
+    }
+
+
+def _fill(folder: Path, work: WorkFolder, parts: Sequence[dict[str, Any]]) -> None:
+    for part in parts:
+        for number, image in enumerate(part["record"]["images"]):
+            target = folder / image["file"]
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _place(work.part(f"{part['record']['fingerprint']}-{number}", ".png"), target)
+    if parts and parts[0]["histograms"]:
+        sink = io.BytesIO()
+        np.savez_compressed(sink, histograms=np.asarray([part["histograms"] for part in parts], np.int64))
+        (folder / HISTOGRAMS).write_bytes(sink.getvalue())
+
+
+def _place(source: Path, target: Path) -> None:
+    """Give a finished part its final name, without copying where the file system allows it."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def compressed_sites(folder: Folder, sites: Sequence[ImageSite]) -> list[ImageSite]:
+    """The sites of a plate with their compressed images in place of the original ones.
+
+    A site whose compression failed carries the reason as its problem.
+    """
+    records = {(record["well"], record["site"]): record for record in folder.manifest["sites"]}
+    reasons = {(f["well"], f["site"]): f["problem"] for f in folder.manifest["failures"]}
+    return [_compressed_site(folder, site, records.get((site.well, site.site)), reasons) for site in sites]
+
+
+def _compressed_site(
+    folder: Folder, site: ImageSite, record: dict | None, reasons: Mapping[tuple[str, str], str]
+) -> ImageSite:
+    if record is None:
+        problem = reasons.get((site.well, site.site), "the site is not among the compressed images")
+        return ImageSite(
+            site.plate,
+            site.well,
+            site.site,
+            site.original_shape,
+            site.images,
+            site.fingerprints,
+            site.names,
+            problem,
+        )
+    names = tuple(image["file"] for image in record["images"])
+    return ImageSite(
+        plate=site.plate,
+        well=site.well,
+        site=site.site,
+        original_shape=(record["original_shape"][0], record["original_shape"][1]),
+        images=tuple(folder.path / name for name in names),
+        fingerprints=(record["fingerprint"],),
+        names=names,
+    )
+
+
+def controls_distribution(folder: Folder, control_sites: set[tuple[str, str]]) -> np.ndarray:
+    """Sum of the grey-level histograms of control sites, (channels, 256) int64.
+
+    Parameters
+    ----------
+    control_sites : (well, site) of the control wells.
+    """
+    with np.load(io.BytesIO((folder.path / HISTOGRAMS).read_bytes()), allow_pickle=False) as stored:
+        histograms = stored["histograms"]
+    chosen = [
+        number
+        for number, record in enumerate(folder.manifest["sites"])
+        if (record["well"], record["site"]) in control_sites
+    ]
+    return histograms[chosen].sum(axis=0)

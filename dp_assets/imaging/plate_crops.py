@@ -1,0 +1,216 @@
+"""Cutting every cell of a plate into a crop store, site by site, resumable."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from dp_assets.config.errors import ImageFileError
+from dp_assets.imaging.cropping import CropGeometry, extract_windows, window_origins, window_side
+from dp_assets.imaging.normalization import flat_channels
+from dp_assets.storage.crop_codec import CODEC
+from dp_assets.storage.crop_store import assemble_store, flat_cells, has_site_part, write_site_part
+from dp_assets.storage.fingerprints import fingerprint
+from dp_assets.storage.folders import FolderWriter
+from dp_assets.storage.image_sites import ImageSite, SiteFailure, failures_of, refuse_failures, usable
+from dp_assets.storage.site_loop import Progress, exhaust, try_each
+from dp_assets.storage.schemas import CELL, CENTER_X, CENTER_Y, PLATE, SITE, WELL
+from dp_assets.storage.work import WorkFolder
+
+VERSION = "1"
+
+
+@dataclass(frozen=True)
+class SiteCells:
+    """The cells of one site.
+
+    Attributes
+    ----------
+    names : `Metadata_Cell` of each.
+    centres : (cells, 2) float64, (row, col) in pixels of the original image.
+    """
+
+    names: tuple[str, ...]
+    centres: np.ndarray
+
+    @property
+    def fingerprint(self) -> str:
+        """What the cells are: names and exact centres."""
+        return fingerprint(list(self.names), self.centres.tolist())
+
+
+NO_CELLS = SiteCells((), np.empty((0, 2)))
+
+
+def cells_by_site(locations: pa.Table) -> dict[tuple[str, str], SiteCells]:
+    """(well, site) -> its cells, from a cell_locations table."""
+    names: dict[tuple[str, str], list[str]] = {}
+    centres: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    columns = (locations[name].to_pylist() for name in (WELL, SITE, CELL, CENTER_Y, CENTER_X))
+    for well, site, cell, row, col in zip(*columns, strict=True):
+        names.setdefault((well, site), []).append(cell)
+        centres.setdefault((well, site), []).append((row, col))
+    return {key: SiteCells(tuple(names[key]), np.asarray(centres[key], np.float64)) for key in names}
+
+
+@dataclass(frozen=True)
+class CropPlan:
+    """What a plate's crop store is made from.
+
+    Attributes
+    ----------
+    sites : all sites; images may be the original or the compressed ones.
+    channels : order of the windows' last axis.
+    cells : (well, site) -> cells.
+    geometry : box size, sampling, margin.
+    array_shape, dtype : (rows, cols) and type of the images that are cut (compressed ones may be scaled).
+    """
+
+    sites: Sequence[ImageSite]
+    channels: tuple[str, ...]
+    cells: Mapping[tuple[str, str], SiteCells]
+    geometry: CropGeometry
+    array_shape: tuple[int, int]
+    dtype: str
+
+    @property
+    def side(self) -> int:
+        """Rows and columns of every window."""
+        return window_side(self.geometry, self.sites[0].original_shape, self.array_shape)
+
+    def cells_of(self, site: ImageSite) -> SiteCells:
+        """The cells of a site; none when the locations do not name it."""
+        return self.cells.get((site.well, site.site), NO_CELLS)
+
+    def site_fingerprint(self, site: ImageSite) -> str:
+        """What one site's crops are made from."""
+        return fingerprint(
+            "crops",
+            VERSION,
+            CODEC,
+            site.key,
+            list(self.channels),
+            [self.geometry.box_size, self.geometry.sampling, self.geometry.margin],
+            list(site.original_shape),
+            list(site.fingerprints),
+            self.cells_of(site).fingerprint,
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """What the plate's crops are made from."""
+        return fingerprint([[site.key, self.site_fingerprint(site)] for site in usable(self.sites)])
+
+
+def export_crops(
+    plan: CropPlan,
+    *,
+    work: WorkFolder,
+    workers: int,
+    on_bad_site: str,
+    maximum_pixels: int,
+    progress: Progress,
+) -> tuple[FolderWriter, list[SiteFailure]]:
+    """Cut the cells of every usable site; finished sites of an earlier, killed run are taken as they are.
+
+    Returns
+    -------
+    A crop store to publish, and the sites that could not be read.
+
+    Raises
+    ------
+    ImageFileError : some site cannot be read and `on_bad_site` is "fail"; every such site is named.
+    """
+    good = usable(plan.sites)
+    failures = failures_of(plan.sites)
+    fingerprints = {site.key: plan.site_fingerprint(site) for site in good}
+    todo = [site for site in good if not has_site_part(work, fingerprints[site.key])]
+
+    def cut(site: ImageSite) -> None:
+        _cut_site(plan, site, work, fingerprints[site.key], maximum_pixels)
+
+    done = len(good) - len(todo)
+    exhaust(try_each(todo, cut, failures, workers=workers, progress=progress, done=done))
+    bad = {(failure.well, failure.site) for failure in failures}
+    finished = [site for site in good if (site.well, site.site) not in bad]
+    refuse_failures(failures, plate=plan.sites[0].plate, finished=len(finished), on_bad_site=on_bad_site)
+    writer = FolderWriter(
+        fingerprint=plan.fingerprint if not bad else fingerprint(plan.fingerprint, sorted(bad)),
+        facts=_plate_facts(plan, finished, failures, flat_cells(work, [fingerprints[s.key] for s in finished])),
+        fill=lambda folder: _fill(folder, work, [fingerprints[site.key] for site in finished]),
+        finished=work.clear,
+    )
+    return writer, failures
+
+
+def _cut_site(plan: CropPlan, site: ImageSite, work: WorkFolder, part: str, maximum_pixels: int) -> None:
+    cells = plan.cells_of(site)
+    side, count = plan.side, len(cells.names)
+    if count == 0:
+        # A site without cells is a finished site: nothing is read for it, and it is not tried again.
+        windows = np.empty((0, side, side, len(plan.channels)), plan.dtype)
+        origins = np.empty((0, 2), np.int32)
+    else:
+        image = site.read(maximum_pixels)
+        if image.shape[:2] != plan.array_shape or str(image.dtype) != plan.dtype:
+            raise ImageFileError(
+                f"the image is {image.shape[0]} x {image.shape[1]} {image.dtype}; expected {plan.array_shape[0]} x "
+                f"{plan.array_shape[1]} {plan.dtype}",
+                where=str(site.images[0]),
+                remedy="the file has changed since plate_images was made: materialize plate_images again",
+            )
+        origins = window_origins(cells.centres, plan.geometry, site.original_shape, plan.array_shape)
+        windows = extract_windows(image, origins, side)
+    write_site_part(work, part, windows, _columns(plan, site, cells, origins, windows))
+
+
+def _columns(
+    plan: CropPlan, site: ImageSite, cells: SiteCells, origins: np.ndarray, windows: np.ndarray
+) -> dict[str, Any]:
+    count = len(cells.names)
+    names = np.asarray(plan.channels, dtype=object)
+    margin = plan.geometry.margin
+    flat = flat_channels(windows[:, margin : plan.side - margin, margin : plan.side - margin])
+    return {
+        PLATE: [site.plate] * count,
+        WELL: [site.well] * count,
+        SITE: [site.site] * count,
+        CELL: list(cells.names),
+        "origin_row": origins[:, 0],
+        "origin_col": origins[:, 1],
+        "centre_row": cells.centres[:, 0],
+        "centre_col": cells.centres[:, 1],
+        "array_rows": [plan.array_shape[0]] * count,
+        "array_cols": [plan.array_shape[1]] * count,
+        "original_rows": [site.original_shape[0]] * count,
+        "original_cols": [site.original_shape[1]] * count,
+        "flat_channels": [",".join(names[row]) for row in flat],
+    }
+
+
+def _plate_facts(
+    plan: CropPlan, finished: Sequence[ImageSite], failures: Sequence[SiteFailure], flat: Mapping[str, int]
+) -> dict[str, Any]:
+    return {
+        "plate": plan.sites[0].plate,
+        "codec": CODEC,
+        "channels": list(plan.channels),
+        "dtype": plan.dtype,
+        "side": plan.side,
+        "geometry": {
+            "box_size": plan.geometry.box_size,
+            "sampling": plan.geometry.sampling,
+            "margin": plan.geometry.margin,
+        },
+        "cells": sum(len(plan.cells_of(site).names) for site in finished),
+        "flat_cells": dict(flat),
+        "sites": len(finished),
+        "failures": [failure.as_dict() for failure in failures],
+    }
+
+
+def _fill(folder: Path, work: WorkFolder, parts: Sequence[str]) -> None:
+    assemble_store(folder, work, parts)

@@ -1,0 +1,1 @@
+"""Keras only: one architecture per file, augmentation layers, the registry, checkpoints, the accelerator."""

@@ -1,0 +1,131 @@
+"""Which graphics processors there are, and which of them a setting means. No TensorFlow, no Keras."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dp_assets.config.errors import DeviceError
+
+LISTING_SECONDS = 20
+_LISTED = re.compile(r"^(\s*)(?:GPU|MIG)\s+(.*?)\s*\(UUID:\s*([^)]+)\)\s*$")
+_GPU_NUMBER = re.compile(r"^(\d+):\s*(.*)$")
+_WANTED = re.compile(r"^(\d+|GPU-[0-9A-Za-z-]+|MIG-[0-9A-Za-z/-]+)$")
+
+
+@dataclass(frozen=True)
+class ListedDevice:
+    """A graphics processor, or a part of one (MIG), as the driver lists it.
+
+    Attributes
+    ----------
+    number : the driver's number; None for a part, which is only known by its identifier.
+    name : model name, or the profile of the part ("1g.18gb").
+    uuid : identifier, "GPU-..." or "MIG-...".
+    """
+
+    number: int | None
+    name: str
+    uuid: str
+
+    def __str__(self) -> str:
+        number = "" if self.number is None else f"{self.number}: "
+        return f"{number}{self.name} ({self.uuid})"
+
+
+def list_devices() -> tuple[ListedDevice, ...]:
+    """The graphics processors that `nvidia-smi -L` lists; none where that program is missing or fails."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return ()
+    try:
+        listing = subprocess.run(
+            [program, "-L"], capture_output=True, text=True, timeout=LISTING_SECONDS, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        # A driver that does not answer offers nothing to choose from; the framework has the last word.
+        return ()
+    return parse_listing(listing.stdout)
+
+
+def parse_listing(text: str) -> tuple[ListedDevice, ...]:
+    """Devices from the text of `nvidia-smi -L`: "GPU 0: NAME (UUID: GPU-...)", parts of it indented below."""
+    devices = []
+    for line in text.splitlines():
+        match = _LISTED.match(line)
+        if match is None:
+            continue
+        _, title, uuid = match.groups()
+        gpu = _GPU_NUMBER.match(title)
+        if gpu is not None:
+            devices.append(ListedDevice(int(gpu[1]), gpu[2], uuid))
+        else:
+            devices.append(ListedDevice(None, re.sub(r"\s+Device.*$", "", title), uuid))
+    return tuple(devices)
+
+
+def choose_devices(
+    wanted: str, listed: Sequence[ListedDevice], allotted: str | None
+) -> tuple[str, ...] | None:
+    """The devices that a setting means.
+
+    Parameters
+    ----------
+    wanted : "auto", "cpu", or numbers and identifiers separated by commas ("0,1", "GPU-...", "MIG-...").
+    listed : what the driver lists; empty when it lists nothing, and then nothing can be checked here.
+    allotted : `CUDA_VISIBLE_DEVICES` as a scheduler has set it; None when it is not set.
+
+    Returns
+    -------
+    None for "auto", () for "cpu", else what to put into `CUDA_VISIBLE_DEVICES`.
+
+    Raises
+    ------
+    DeviceError : the setting is not understood, names a device that does not exist, or one that a scheduler
+        has not given to this process.
+    """
+    if wanted == "auto":
+        return None
+    if wanted == "cpu":
+        return ()
+    names = tuple(part.strip() for part in wanted.split(","))
+    for name in names:
+        if not _WANTED.match(name):
+            raise DeviceError(
+                f"{name!r} is no device",
+                where=f"devices: {wanted!r}",
+                remedy='use "auto", "cpu", numbers ("0,1"), or an identifier ("GPU-...", "MIG-...")',
+            )
+        if listed and not _matching(name, listed):
+            raise _missing(name, wanted, listed)
+        if allotted is not None and not _is_allotted(name, listed, allotted):
+            raise DeviceError(
+                f"device {name} is not among those given to this process (CUDA_VISIBLE_DEVICES={allotted!r})",
+                where=f"devices: {wanted!r}",
+                remedy='use "auto", or one of those; or change what the scheduler gives to the job',
+            )
+    return names
+
+
+def _missing(name: str, wanted: str, listed: Sequence[ListedDevice]) -> DeviceError:
+    return DeviceError(
+        f"there is no device {name}",
+        where=f"devices: {wanted!r}",
+        remedy=f'use one of: {"; ".join(map(str, listed))}; or "auto", or "cpu"',
+    )
+
+
+def _matching(name: str, listed: Sequence[ListedDevice]) -> ListedDevice | None:
+    """The listed device of this number or identifier; like CUDA, takes the beginning of an identifier."""
+    for device in listed:
+        if (name.isdigit() and device.number == int(name)) or device.uuid.startswith(name):
+            return device
+    return None
+
+
+def _is_allotted(name: str, listed: Sequence[ListedDevice], allotted: str) -> bool:
+    given = [part.strip() for part in allotted.split(",")]
+    same_text = name in given
+    device = _matching(name, listed)
+    return same_text or (device is not None and device in [_matching(part, listed) for part in given if part])

@@ -1,0 +1,256 @@
+"""An experiment's training set and model."""
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from dp_assets.config.digest import settings_digest
+from dp_assets.config.errors import ModelError
+from dp_assets.config.experiment import Experiment
+from dp_assets.config.stages import TrainingSettings
+from dp_assets.figures.crop_sheet import crop_sheet
+from dp_assets.figures.training_curves import training_curves
+from dp_assets.orchestration.accelerator_resource import AcceleratorResource
+from dp_assets.orchestration.assets.single_cells import PREFIX, rows_per_label
+from dp_assets.orchestration.io_managers import FAN_IN
+from dp_assets.orchestration.outputs import FolderOutput, Metadata, TableOutput, unchanged
+from dp_assets.orchestration.model_runs import run_import, run_training, training_plan
+from dp_assets.orchestration.project_resource import ProjectResource
+from dp_assets.orchestration.results import COMMON, check, checks, identified, picture, schema_check, table_checks
+from dp_assets.orchestration.stage_config import StageConfig
+from dp_assets.orchestration.user_errors import user_errors
+from dp_assets.storage.crop_store import CropStore
+from dp_assets.storage.fingerprints import fingerprint
+from dp_assets.storage.folders import Folder
+from dp_assets.storage.model_folder import LOG_FILE, TENSORBOARD
+from dp_assets.storage.schemas import PLATE
+from dp_assets.storage.tables import read_provenance, with_provenance
+from dp_assets.training.model_plan import ImportPlan, find_weights
+from dp_assets.training.training_set import (
+    TRAINING,
+    VALIDATION,
+    Partition,
+    TrainingSet,
+    build_training_set,
+)
+
+SHEET_ROWS, SHEET_COLUMNS = 8, 8
+
+
+def partition_of(settings: TrainingSettings) -> Partition:
+    """How an experiment divides the images."""
+    part = settings.partition
+    return Partition(part.targets[0], part.split_field, part.training, part.validation)
+
+
+def training_set_asset(experiment: Experiment) -> dg.AssetsDefinition:
+    """The cells an experiment trains and validates on."""
+    settings = experiment.training()
+    key = dg.AssetKey([experiment.name, "training_set"])
+
+    @dg.asset(
+        key=key,
+        group_name=experiment.name,
+        **COMMON,
+        kinds={"parquet"},
+        io_manager_key="table_io",
+        code_version=settings_digest(settings.partition),
+        ins={
+            "plate_annotations": dg.AssetIn(metadata=FAN_IN, partition_mapping=dg.AllPartitionMapping()),
+            "crop_stores": dg.AssetIn(
+                [PREFIX, settings.set_name], metadata=FAN_IN, partition_mapping=dg.AllPartitionMapping()
+            ),
+        },
+        check_specs=table_checks(key, "classes_validated"),
+        description=(
+            f"The cells that {experiment.name} is trained and validated on, with their class: images are divided by "
+            f"the index column {settings.partition.split_field}, classes come from {settings.partition.targets[0]}. "
+            "Cells that are flat in some channel are left out. Its data version is its members and their crops."
+        ),
+    )
+    def training_set(
+        context: dg.AssetExecutionContext, plate_annotations: dict, crop_stores: dict
+    ) -> dg.MaterializeResult:
+        with user_errors():
+            found = build_training_set(plate_annotations, crop_stores, partition_of(settings))
+        used = set(found.cells[PLATE].to_pylist())
+        cells = with_provenance(
+            found.cells,
+            classes=found.classes,
+            left_out=found.left_out,
+            stores={plate: store.fingerprint for plate, store in crop_stores.items() if plate in used},
+        )
+        table, _ = identified(cells)
+        version = dg.DataVersion(training_set_version(table))
+        return dg.MaterializeResult(
+            value=TableOutput(table, lambda _: _training_set_facts(found, crop_stores)),
+            data_version=version,
+            check_results=[schema_check(table, "training_set"), _classes_validated(found)],
+        )
+
+    return training_set
+
+
+def training_set_version(table: pa.Table) -> str:
+    """Members, classes and the crops they were drawn from: what a model depends on."""
+    facts = read_provenance(table.schema)
+    return fingerprint(facts["fingerprint"], facts["stores"], facts["classes"])
+
+
+def _classes_validated(found: TrainingSet) -> dg.AssetCheckResult:
+    validated = set(found.part(VALIDATION)["target"].to_pylist())
+    missing = [name for name in found.classes if name not in validated]
+    return check("classes_validated", not missing, without_validation_cells=", ".join(missing) or "none")
+
+
+def _training_set_facts(found: TrainingSet, stores: Mapping[str, CropStore]) -> Metadata:
+    counts = {split: Counter(found.part(split)["target"].to_pylist()) for split in (TRAINING, VALIDATION)}
+    rows = [
+        dg.TableRecord({"class": name, **{split: counts[split][name] for split in counts}}) for name in found.classes
+    ]
+    left_out = ", ".join(f"{count} flat in {channel}" for channel, count in found.left_out.items())
+    return {
+        "classes": len(found.classes),
+        "training_cells": counts[TRAINING].total(),
+        "validation_cells": counts[VALIDATION].total(),
+        "cells_left_out": left_out or "none",
+        "cells_per_class": dg.MetadataValue.table(rows),
+        "crops": picture(_sheet(found, stores), "crops by class"),
+    }
+
+
+def _sheet(found: TrainingSet, stores: Mapping[str, CropStore]) -> bytes:
+    labels = found.cells["target"].to_pylist()
+    rows = rows_per_label(labels, SHEET_ROWS, SHEET_COLUMNS)
+    plates = found.cells[PLATE].to_pylist()
+    store_rows = found.cells["store_row"].to_pylist()
+    windows = [stores[plates[row]].windows([store_rows[row]])[0] for row in rows]
+    channels = next(iter(stores.values())).channels
+    return crop_sheet(np.stack(windows), [labels[row] for row in rows], channels)
+
+
+def trained_model_asset(experiment: Experiment) -> dg.AssetsDefinition:
+    """The experiment's model: trained here, or a checkpoint brought from elsewhere."""
+    return _trained(experiment) if experiment.model_source == "train" else _imported(experiment)
+
+
+def _trained(experiment: Experiment) -> dg.AssetsDefinition:
+    settings = experiment.training()
+    key = dg.AssetKey([experiment.name, "trained_model"])
+
+    @dg.asset(
+        key=key,
+        group_name=experiment.name,
+        **COMMON,
+        kinds={"keras"},
+        io_manager_key="model_io",
+        pool="gpu",
+        code_version=settings_digest(settings),
+        check_specs=checks(key, "learned"),
+        description=(
+            f"{settings.network.name} trained to tell the classes apart for {settings.network.epochs} epochs. "
+            "A killed run goes on after its last finished epoch."
+        ),
+    )
+    def trained_model(
+        context: dg.AssetExecutionContext,
+        config: StageConfig,
+        project: ProjectResource,
+        accelerator: AcceleratorResource,
+        training_set: pa.Table,
+    ) -> dg.MaterializeResult:
+        writer = None
+        with user_errors():
+            plan = training_plan(settings, training_set, project, accelerator.precision)
+            content = plan.fingerprint(training_set_version(training_set))
+            if config.force or not project.is_current(context, "", content):
+                writer = run_training(context, plan, content, project, accelerator, force=config.force)
+        manifest = writer.facts if writer else project.published_folder(context).manifest
+        return dg.MaterializeResult(
+            value=FolderOutput(
+                writer, lambda folder: {**_model_facts(folder), **unchanged(writer is not None)}
+            ),
+            data_version=dg.DataVersion(content),
+            check_results=[_learned(manifest["card"])],
+        )
+
+    return trained_model
+
+
+def _imported(experiment: Experiment) -> dg.AssetsDefinition:
+    settings = experiment.profiling()
+    key = dg.AssetKey([experiment.name, "trained_model"])
+
+    @dg.asset(
+        key=key,
+        group_name=experiment.name,
+        **COMMON,
+        kinds={"keras"},
+        io_manager_key="model_io",
+        code_version=settings_digest(settings),
+        description=(
+            f"The checkpoint {settings.profile.checkpoint}, loaded by layer name, as a model folder with a card. "
+            f"Looked for in outputs/{experiment.name}/checkpoint and inputs/pretrained."
+        ),
+    )
+    def trained_model(
+        context: dg.AssetExecutionContext,
+        config: StageConfig,
+        project: ProjectResource,
+        accelerator: AcceleratorResource,
+    ) -> dg.MaterializeResult:
+        writer = None
+        with user_errors():
+            plan = ImportPlan(settings, _checkpoint_file(experiment, project), accelerator.precision)
+            if config.force or not project.is_current(context, "", plan.fingerprint):
+                writer = run_import(context, plan, accelerator)
+        return dg.MaterializeResult(
+            value=FolderOutput(
+                writer, lambda folder: {**_model_facts(folder), **unchanged(writer is not None)}
+            ),
+            data_version=dg.DataVersion(plan.fingerprint),
+        )
+
+    return trained_model
+
+
+def _checkpoint_file(experiment: Experiment, project: ProjectResource) -> Path:
+    """The weight file that `profile.checkpoint` names."""
+    if experiment.model_source == "imagenet":
+        raise ModelError(
+            "ImageNet weights cannot be used yet",
+            where=f"{experiment.path}: profile.checkpoint",
+            remedy="name a checkpoint file, or train a network (model.source: train)",
+        )
+    layout = project.layout
+    folders = [layout.root / "outputs" / experiment.name / "checkpoint", layout.pretrained]
+    return find_weights(str(experiment.profiling().profile.checkpoint), folders)
+
+
+def _learned(card: Mapping) -> dg.AssetCheckResult:
+    """Whether the network does better than guessing among the classes."""
+    chance = 1 / max(1, len(card["classes"]))
+    accuracy = card["scores"].get("val_accuracy", card["scores"].get("accuracy"))
+    passed = accuracy is None or accuracy > chance
+    return check("learned", passed, chance=round(chance, 4), accuracy=accuracy if accuracy is not None else "unknown")
+
+
+def _model_facts(folder: Folder) -> Metadata:
+    card = folder.manifest["card"]
+    facts: dict[str, dg.MetadataValue | str | int | float] = {
+        "network": f"{card['network']}, conv_blocks {card['conv_blocks']}",
+        "channels": ", ".join(card["channels"]),
+        "model_card": dg.MetadataValue.json({k: v for k, v in card.items() if k != "layers"}),
+        **{f"last_{name}": round(value, 5) for name, value in card["scores"].items()},
+    }
+    log = folder.path / LOG_FILE
+    if log.exists():
+        with log.open("rb") as stream:
+            facts["curves"] = picture(training_curves(pd.read_csv(stream)), "training curves")
+        facts["tensorboard"] = f"tensorboard --logdir {folder.path / TENSORBOARD}"
+    return facts

@@ -1,0 +1,223 @@
+"""An experiment's features and well profiles, plate by plate."""
+
+import dagster as dg
+import pyarrow as pa
+
+from dp_assets.config.digest import settings_digest
+from dp_assets.config.experiment import Experiment
+from dp_assets.config.stages import ProfilingSettings
+from dp_assets.figures.plate_heatmap import plate_heatmap
+from dp_assets.imaging.plate_crops import cells_by_site
+from dp_assets.orchestration.accelerator_resource import AcceleratorResource
+from dp_assets.orchestration.assets.single_cells import crop_geometry, image_inputs, sites_to_cut
+from dp_assets.orchestration.model_runs import extractor_loader, plate_range
+from dp_assets.orchestration.outputs import Metadata, TableOutput, unchanged
+from dp_assets.orchestration.partitions import plates
+from dp_assets.orchestration.progress import reporter
+from dp_assets.orchestration.project_resource import ProjectResource
+from dp_assets.orchestration.results import (
+    COMMON,
+    check,
+    failure_table,
+    identified,
+    picture,
+    schema_check,
+    sites_check,
+    stored_failures,
+    table_checks,
+)
+from dp_assets.orchestration.stage_config import StageConfig
+from dp_assets.orchestration.user_errors import user_errors
+from dp_assets.profiling.feature_plan import FeaturePlan
+from dp_assets.profiling.well_table import WellTable, well_table
+from dp_assets.storage.model_folder import ModelFolder
+from dp_assets.storage.tables import StoredTable, TableStream, read_provenance
+
+LAZY = {"lazy": True}
+
+
+def cell_features_asset(experiment: Experiment) -> dg.AssetsDefinition:
+    """The features of every cell, from the experiment's model."""
+    settings = experiment.profiling()
+    key = dg.AssetKey([experiment.name, "cell_features"])
+
+    @dg.asset(
+        key=key,
+        group_name=experiment.name,
+        **COMMON,
+        kinds={"parquet"},
+        partitions_def=plates,
+        io_manager_key="table_io",
+        pool="gpu",
+        code_version=settings_digest(settings.profile),
+        ins={**image_inputs(settings), "trained_model": dg.AssetIn([experiment.name, "trained_model"])},
+        check_specs=table_checks(key, "sites_complete"),
+        description=(
+            f"One row per cell: the output of layer {settings.profile.feature_layer} of {experiment.name}'s model, "
+            "averaged over space. Written in row groups of about 16,000 cells that end with a well."
+        ),
+    )
+    def cell_features(
+        context: dg.AssetExecutionContext,
+        config: StageConfig,
+        project: ProjectResource,
+        accelerator: AcceleratorResource,
+        **inputs,
+    ) -> dg.MaterializeResult:
+        stream = None
+        with user_errors():
+            plan = feature_plan(experiment, settings, context.partition_key, inputs, project, accelerator)
+            if config.force or not project.is_current(context, ".parquet", plan.fingerprint):
+                stream = _extract(context, experiment, settings, plan, inputs["trained_model"], project, accelerator)
+        stored = StoredTable(project.path(tuple(key.path), context.partition_key, ".parquet"))
+        facts = stream.provenance if stream else read_provenance(stored.schema())
+        failures = stored_failures(facts["failures"])
+        return dg.MaterializeResult(
+            value=TableOutput(
+                stream,
+                lambda table: {
+                    **_feature_facts(table),
+                    **unchanged(stream is not None),
+                    **failure_table(failures),
+                },
+            ),
+            data_version=dg.DataVersion(plan.fingerprint),
+            check_results=[
+                schema_check(stream.schema if stream else stored.schema(), "cell_features"),
+                sites_check(failures),
+            ],
+        )
+
+    return cell_features
+
+
+def feature_plan(
+    experiment: Experiment,
+    settings: ProfilingSettings,
+    plate: str,
+    inputs: dict,
+    project: ProjectResource,
+    accelerator: AcceleratorResource,
+) -> FeaturePlan:
+    """What a plate's features are made from. Raises ModelError when model and images do not go together."""
+    model: ModelFolder = inputs["trained_model"]
+    sites, _, _ = sites_to_cut(settings, plate, inputs, project)
+    model.card.require_crops(
+        settings.locations.box_size,
+        settings.single_cells.normalization,
+        settings.single_cells.sampling,
+        where=f"{experiment.path} and {experiment.name}/trained_model",
+    )
+    return FeaturePlan(
+        sites=sites,
+        channel_order=model.card.require_channels(settings.images.channels, f"{experiment.name}/trained_model"),
+        cells=cells_by_site(inputs["cell_locations"]),
+        geometry=crop_geometry(settings),
+        normalization=settings.single_cells.normalization,
+        plate_range=plate_range(settings, plate, project),
+        model_fingerprint=f"{model.fingerprint} {_checkpoint(experiment, settings) or 'last'}",
+        layer=settings.profile.feature_layer,
+        precision=accelerator.precision,
+        network=model.card.network,
+        batch_size=settings.profile.batch_size,
+    )
+
+
+def _checkpoint(experiment: Experiment, settings: ProfilingSettings) -> str | None:
+    """The checkpoint of a model trained here; an imported model has one set of weights only."""
+    return settings.profile.checkpoint if experiment.model_source == "train" else None
+
+
+def _extract(
+    context: dg.AssetExecutionContext,
+    experiment: Experiment,
+    settings: ProfilingSettings,
+    plan: FeaturePlan,
+    model: ModelFolder,
+    project: ProjectResource,
+    accelerator: AcceleratorResource,
+) -> TableStream:
+    accelerator.apply(context.log)
+    from dp_assets.profiling.plate_features import extract_plate
+
+    load = extractor_loader(
+        context,
+        model,
+        _checkpoint(experiment, settings),
+        settings.profile.feature_layer,
+        settings.profile.batch_size,
+        project,
+        accelerator,
+    )
+    with project.work(context).locked():
+        stream, _ = extract_plate(
+            plan, load, progress=reporter(context, "sites"), **project.site_options(context)
+        )
+    return stream
+
+
+def _feature_facts(table: StoredTable) -> Metadata:
+    schema = table.schema()
+    facts = read_provenance(schema)
+    return {
+        "cells": table.row_count(),
+        "features": sum(1 for name in schema.names if not name.startswith("Metadata_")),
+        "layer": facts["layer"],
+        "model": facts["model"],
+        "sites_without_cells": len(facts["sites_without_cells"]),
+    }
+
+
+def well_profiles_asset(experiment: Experiment) -> dg.AssetsDefinition:
+    """The well profiles of a plate."""
+    settings = experiment.profiling()
+    key = dg.AssetKey([experiment.name, "well_profiles"])
+
+    @dg.asset(
+        key=key,
+        group_name=experiment.name,
+        **COMMON,
+        kinds={"parquet"},
+        partitions_def=plates,
+        io_manager_key="table_io",
+        code_version=settings_digest(settings.profiles),
+        ins={
+            "cell_features": dg.AssetIn([experiment.name, "cell_features"], metadata=LAZY),
+            "plate_annotations": dg.AssetIn(),
+        },
+        check_specs=table_checks(key, "wells_complete"),
+        description=(
+            f"One row per well: the {settings.profiles.aggregation} of its cells' features, with the annotations that "
+            "hold for the whole well. Reads straight into pycytominer and copairs."
+        ),
+    )
+    def well_profiles(
+        context: dg.AssetExecutionContext, cell_features: StoredTable, plate_annotations: pa.Table
+    ) -> dg.MaterializeResult:
+        with user_errors():
+            wells = well_table(
+                cell_features, plate_annotations, settings.profiles.aggregation, settings.profiles.minimum_cells
+            )
+        table, version = identified(wells.table)
+        return dg.MaterializeResult(
+            value=TableOutput(table, lambda _: _well_facts(wells, context.partition_key)),
+            data_version=version,
+            check_results=[
+                schema_check(table, "well_profiles"),
+                check("wells_complete", not wells.missing, without_profile=", ".join(wells.missing) or "none"),
+            ],
+        )
+
+    return well_profiles
+
+
+def _well_facts(wells: WellTable, plate: str) -> Metadata:
+    counts = {name: float(count) for name, count in wells.cells.items()}
+    return {
+        "wells": len(wells.cells),
+        "cells": sum(wells.cells.values()),
+        "excluded_cells": wells.excluded_cells,
+        "cell_counts": picture(plate_heatmap(counts, f"{plate}: cells per profile", "cells"), "cells per well"),
+    }
+
+

@@ -1,0 +1,226 @@
+"""Preparation of a plate: illumination functions and compressed images."""
+
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+import numpy as np
+import pyarrow as pa
+
+from dp_assets.config.digest import settings_digest
+from dp_assets.config.stages import PreparationSettings
+from dp_assets.figures.contact_sheet import contact_sheet
+from dp_assets.figures.illumination import illumination_figure
+from dp_assets.imaging.illumination import IlluminationFunctions
+from dp_assets.imaging.plate_compression import CompressionPlan, compress_plate, compressed_sites
+from dp_assets.imaging.plate_illumination import illumination_fingerprint, measure_illumination
+from dp_assets.orchestration.assets.plates import GROUP
+from dp_assets.orchestration.outputs import (
+    FolderOutput,
+    IlluminationOutput,
+    Metadata,
+    StoredIllumination,
+    unchanged,
+)
+from dp_assets.orchestration.partitions import plates
+from dp_assets.orchestration.progress import reporter
+from dp_assets.orchestration.project_resource import ProjectResource
+from dp_assets.orchestration.results import (
+    COMMON,
+    check,
+    checks,
+    failure_table,
+    picture,
+    sites_check,
+    stored_failures,
+)
+from dp_assets.orchestration.stage_config import StageConfig
+from dp_assets.orchestration.user_errors import user_errors
+from dp_assets.storage.folders import Folder
+from dp_assets.storage.image_sites import ImageSite, SiteFailure, failures_of, sites_of_plate, usable
+from dp_assets.storage.plate_tables import image_paths
+from dp_assets.storage.published import read_arrays
+
+FIGURE_STEP = 4
+
+
+def preparation_assets(settings: PreparationSettings) -> list[dg.AssetsDefinition]:
+    """Illumination functions and compressed images of a project with a `prepare` section."""
+    return [_illumination_functions(settings), _compressed_images(settings)]
+
+
+def original_sites(
+    plate: str, plate_images: pa.Table, channels: Sequence[str], project: ProjectResource
+) -> list[ImageSite]:
+    """The sites of a plate with the images as they came from the microscope."""
+    return sites_of_plate(plate, plate_images, channels, image_paths(plate_images, project.image_location()))
+
+
+def _illumination_functions(settings: PreparationSettings) -> dg.AssetsDefinition:
+    digest = settings_digest(settings.illumination)
+    channels = settings.images.channels
+
+    @dg.asset(
+        group_name=GROUP,
+        **COMMON,
+        kinds={"numpy"},
+        partitions_def=plates,
+        io_manager_key="arrays_io",
+        code_version=digest,
+        check_specs=checks(dg.AssetKey("illumination_functions"), "sites_complete", "channels_not_flat"),
+    )
+    def illumination_functions(
+        context: dg.AssetExecutionContext, config: StageConfig, project: ProjectResource, plate_images: pa.Table
+    ) -> dg.MaterializeResult:
+        """The plate's illumination correction functions and grey-level statistics, from all its images.
+
+        Mean of thumbnails, median over a disk, scaled so that the function is 1 or more everywhere (handbook,
+        `prepare.illumination_correction`).
+        """
+        sites = original_sites(context.partition_key, plate_images, channels, project)
+        content = illumination_fingerprint(sites, channels, f"{digest} {settings.images.bits}")
+        failures: Sequence[SiteFailure] = failures_of(sites)
+        stored = None
+        with user_errors():
+            if config.force or not project.is_current(context, ".npz", content):
+                work = project.work(context)
+                with work.locked():
+                    functions, failures = measure_illumination(
+                        sites,
+                        channels,
+                        bits=settings.images.bits,
+                        down_scale_factor=settings.illumination.down_scale_factor,
+                        median_filter_size=settings.illumination.median_filter_size,
+                        plate_fingerprint=content,
+                        progress=reporter(context, "sites"),
+                        **project.site_options(context),
+                    )
+                stored = StoredIllumination(functions, content)
+        output = IlluminationOutput(
+            stored,
+            lambda functions: {
+                **_illumination_facts(functions, context.partition_key),
+                **unchanged(stored is not None),
+                **failure_table(failures),
+            },
+            finished=project.work(context).clear,
+        )
+        return dg.MaterializeResult(
+            value=output,
+            data_version=dg.DataVersion(content),
+            check_results=[sites_check(failures), _not_flat(stored, project, context)],
+        )
+
+    return illumination_functions
+
+
+def _not_flat(
+    stored: StoredIllumination | None, project: ProjectResource, context: dg.AssetExecutionContext
+) -> dg.AssetCheckResult:
+    if stored is not None:
+        flat = stored.functions.flat_channels
+    else:
+        path = project.path(tuple(context.asset_key.path), context.partition_key, ".npz")
+        flat = IlluminationFunctions.from_arrays(read_arrays(path)).flat_channels
+    return check("channels_not_flat", not flat, warn=False, flat_channels=", ".join(flat) or "none")
+
+
+def _illumination_facts(functions: IlluminationFunctions, plate: str) -> Metadata:
+    surfaces = np.stack([functions.function(channel) for channel in functions.channels], axis=-1)
+    ranges = [
+        dg.TableRecord(
+            {
+                "channel": channel,
+                "mean_grey_level": round(float(functions.mean_values[number]), 2),
+                "quantile_0.0001": float(functions.lower_quantiles[number]),
+                "quantile_0.9999": float(functions.upper_quantiles[number]),
+                "largest_correction": round(float(surfaces[..., number].max()), 4),
+            }
+        )
+        for number, channel in enumerate(functions.channels)
+    ]
+    small = surfaces[::FIGURE_STEP, ::FIGURE_STEP]
+    return {
+        "sites": functions.sites,
+        "channels": dg.MetadataValue.table(ranges),
+        "functions": picture(illumination_figure(small, functions.channels, plate), "illumination functions"),
+    }
+
+
+def _compressed_images(settings: PreparationSettings) -> dg.AssetsDefinition:
+    digest = settings_digest(settings.compression)
+    channels = settings.images.channels
+
+    @dg.asset(
+        group_name=GROUP,
+        **COMMON,
+        kinds={"png"},
+        partitions_def=plates,
+        io_manager_key="folder_io",
+        code_version=digest,
+        check_specs=checks(dg.AssetKey("compressed_images"), "sites_complete", "images_not_flat"),
+    )
+    def compressed_images(
+        context: dg.AssetExecutionContext,
+        config: StageConfig,
+        project: ProjectResource,
+        plate_images: pa.Table,
+        illumination_functions: StoredIllumination,
+    ) -> dg.MaterializeResult:
+        """The plate's images corrected for illumination and stretched to 8 bits, one PNG per site and channel.
+
+        File names are those of the images with the ending `.png` (handbook, `prepare.compression`).
+        """
+        plan = CompressionPlan(
+            sites=original_sites(context.partition_key, plate_images, channels, project),
+            channels=channels,
+            functions=illumination_functions.functions,
+            functions_fingerprint=illumination_functions.fingerprint,
+            scaling_factor=settings.compression.scaling_factor,
+            stretch=settings.compression.stretch,
+            settings_digest=digest,
+        )
+        with user_errors():
+            writer = None
+            if config.force or not project.is_current(context, "", plan.fingerprint):
+                with project.work(context).locked():
+                    writer, _ = compress_plate(
+                        plan, progress=reporter(context, "sites"), **project.site_options(context)
+                    )
+        manifest = writer.facts if writer else project.published_folder(context).manifest
+        failures = stored_failures(manifest["failures"])
+        return dg.MaterializeResult(
+            value=FolderOutput(
+                writer,
+                lambda folder: {
+                    **_compression_facts(folder, plan),
+                    **unchanged(writer is not None),
+                    **failure_table(failures),
+                },
+            ),
+            data_version=dg.DataVersion(plan.fingerprint),
+            check_results=[sites_check(failures), _images_not_flat(manifest)],
+        )
+
+    return compressed_images
+
+
+def _images_not_flat(manifest: Mapping) -> dg.AssetCheckResult:
+    flat = [image["file"] for record in manifest["sites"] for image in record["images"] if image["flat"]]
+    return check("images_not_flat", not flat, flat_images=", ".join(flat[:20]) or "none")
+
+
+def _compression_facts(folder: Folder, plan: CompressionPlan) -> Metadata:
+    images = [image for record in folder.manifest["sites"] for image in record["images"]]
+    facts: dict[str, dg.MetadataValue | str | int | float] = {
+        "images": len(images),
+        "png_bytes": sum(image["bytes"] for image in images),
+        "stretch": folder.manifest["stretch"],
+        "size_rows_x_columns": " x ".join(map(str, folder.manifest["array_shape"])),
+    }
+    shown = usable(compressed_sites(folder, plan.sites))
+    if shown:
+        site = shown[len(shown) // 2]
+        facts["contact_sheet"] = picture(
+            contact_sheet(site.read(), plan.channels, f"{site.key}, compressed"), "a compressed site"
+        )
+    return facts

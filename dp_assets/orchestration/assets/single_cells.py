@@ -1,0 +1,193 @@
+"""Exported single cells: one crop store per plate and set, shared by all experiments with the same geometry."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import dagster as dg
+import numpy as np
+
+from dp_assets.config.stages import CropSettings
+from dp_assets.figures.crop_sheet import crop_sheet
+from dp_assets.imaging.cropping import CropGeometry
+from dp_assets.imaging.plate_compression import compressed_sites
+from dp_assets.imaging.plate_crops import CropPlan, cells_by_site, export_crops
+from dp_assets.orchestration.assets.plates import GROUP
+from dp_assets.orchestration.assets.preparation import original_sites
+from dp_assets.orchestration.outputs import FolderOutput, Metadata, unchanged
+from dp_assets.orchestration.partitions import plates
+from dp_assets.orchestration.progress import reporter
+from dp_assets.orchestration.project_resource import ProjectResource
+from dp_assets.orchestration.results import (
+    COMMON,
+    check,
+    checks,
+    failure_table,
+    picture,
+    sites_check,
+    stored_failures,
+)
+from dp_assets.orchestration.stage_config import StageConfig
+from dp_assets.orchestration.user_errors import user_errors
+from dp_assets.storage.crop_store import CropStore
+from dp_assets.storage.folders import Folder
+from dp_assets.storage.image_sites import ImageSite, usable
+from dp_assets.storage.plate_tables import annotation_column
+from dp_assets.storage.schemas import SITE, WELL
+from dp_assets.storage.tables import read_table
+
+PREFIX = "single_cells"
+SHEET_ROWS, SHEET_COLUMNS = 8, 8
+
+
+def crop_geometry(settings: CropSettings) -> CropGeometry:
+    """Box, sampling and margin of an experiment's crops; the margin is an eighth of the box unless it is given."""
+    box = settings.locations.box_size
+    margin = settings.single_cells.margin
+    return CropGeometry(box, settings.single_cells.sampling, math.ceil(box / 8) if margin is None else margin)
+
+
+def reads_compressed(settings: CropSettings) -> bool:
+    """Whether crops come from compressed images."""
+    return settings.compression is not None and settings.compression.implement
+
+
+def image_inputs(settings: CropSettings) -> dict[str, dg.AssetIn]:
+    """The inputs that pixels come from; an edge the configuration does not use is left out."""
+    inputs = {"plate_images": dg.AssetIn(), "cell_locations": dg.AssetIn()}
+    if reads_compressed(settings):
+        inputs["compressed_images"] = dg.AssetIn()
+    return inputs
+
+
+def sites_to_cut(
+    settings: CropSettings, plate: str, inputs: Mapping, project: ProjectResource
+) -> tuple[list[ImageSite], tuple[int, int], str]:
+    """The sites with the images that crops are cut from, and those images' (rows, cols) and type."""
+    sites = original_sites(plate, inputs["plate_images"], settings.images.channels, project)
+    folder: Folder | None = inputs.get("compressed_images")
+    if folder is not None:
+        rows, cols = folder.manifest["array_shape"]
+        return compressed_sites(folder, sites), (rows, cols), folder.manifest["dtype"]
+    first = next(row for row in inputs["plate_images"].to_pylist() if row["problem"] is None)
+    return sites, (first["height"], first["width"]), first["dtype"]
+
+
+def single_cells_asset(settings: CropSettings, label: str | None) -> dg.AssetsDefinition:
+    """The crop store of one set.
+
+    Parameters
+    ----------
+    label : the index column whose values name the rows of the picture; None when the project has no labels.
+    """
+    key = dg.AssetKey([PREFIX, settings.set_name])
+
+    @dg.asset(
+        key=key,
+        group_name=GROUP,
+        **COMMON,
+        kinds={"crops"},
+        partitions_def=plates,
+        io_manager_key="crop_store_io",
+        ins=image_inputs(settings),
+        code_version=geometry_digest(settings),
+        check_specs=checks(key, "sites_complete", "crops_not_flat"),
+        description=(
+            f"Every cell of the plate as a window of {settings.locations.box_size} pixels and a margin, lossless and "
+            "in the bit depth of its source. Holds no labels: what a crop is for is decided by the training set."
+        ),
+    )
+    def single_cells(
+        context: dg.AssetExecutionContext, config: StageConfig, project: ProjectResource, **inputs
+    ) -> dg.MaterializeResult:
+        with user_errors():
+            sites, shape, dtype = sites_to_cut(settings, context.partition_key, inputs, project)
+            plan = CropPlan(
+                sites=sites,
+                channels=settings.images.channels,
+                cells=cells_by_site(inputs["cell_locations"]),
+                geometry=crop_geometry(settings),
+                array_shape=shape,
+                dtype=dtype,
+            )
+            writer = None
+            if config.force or not project.is_current(context, "", plan.fingerprint):
+                with project.work(context).locked():
+                    writer, _ = export_crops(
+                        plan, progress=reporter(context, "sites"), **project.site_options(context)
+                    )
+        manifest = writer.facts if writer else project.published_folder(context).manifest
+        failures = stored_failures(manifest["failures"])
+        return dg.MaterializeResult(
+            value=FolderOutput(
+                writer,
+                lambda folder: {
+                    **_store_facts(CropStore(folder), plan, project, label),
+                    **unchanged(writer is not None),
+                    **failure_table(failures),
+                },
+            ),
+            data_version=dg.DataVersion(plan.fingerprint),
+            check_results=[sites_check(failures), _crops_not_flat(manifest)],
+        )
+
+    return single_cells
+
+
+def geometry_digest(settings: CropSettings) -> str:
+    """The settings that decide which windows are cut."""
+    geometry = crop_geometry(settings)
+    return f"{geometry.box_size}-{geometry.sampling}-{geometry.margin}"
+
+
+def _crops_not_flat(manifest: Mapping) -> dg.AssetCheckResult:
+    flat = manifest["flat_cells"]
+    return check("crops_not_flat", not flat, **{f"flat in {names}": count for names, count in flat.items()})
+
+
+def _store_facts(store: CropStore, plan: CropPlan, project: ProjectResource, label: str | None) -> Metadata:
+    facts: dict[str, dg.MetadataValue | str | int | float] = {
+        "cells": len(store),
+        "window_pixels": store.side,
+        "channels": ", ".join(store.channels),
+        "dtype": str(store.dtype),
+    }
+    if len(store):
+        labels = _cell_labels(store, project, label)
+        rows = rows_per_label(labels, SHEET_ROWS, SHEET_COLUMNS)
+        margin = plan.geometry.margin
+        crops = store.windows(rows)[:, margin : store.side - margin, margin : store.side - margin]
+        sheet = crop_sheet(crops, [labels[row] for row in rows], store.channels)
+        facts["crops"] = picture(sheet, "crops by treatment")
+    return facts
+
+
+def _cell_labels(store: CropStore, project: ProjectResource, label: str | None) -> list[str]:
+    """The treatment of every cell, or its well where treatments are not known (yet).
+
+    Read on the side, without an edge in the graph: a corrected label must not make pixels stale.
+    """
+    wells = store.index[WELL].to_pylist()
+    path = project.path(("plate_annotations",), store.folder.manifest["plate"], ".parquet")
+    if label is None or not path.exists():
+        return wells
+    annotations = read_table(path)
+    if annotation_column(label) not in annotations.column_names:
+        return wells
+    columns = (annotations[name].to_pylist() for name in (WELL, SITE, annotation_column(label)))
+    treatments = {(well, site): value for well, site, value in zip(*columns, strict=True)}
+    sites = store.index[SITE].to_pylist()
+    return [treatments.get(key, key[0]) for key in zip(wells, sites, strict=True)]
+
+
+def rows_per_label(labels: Sequence[str], most_labels: int, per_label: int) -> np.ndarray:
+    """Row numbers for a sheet: for up to `most_labels` labels, `per_label` cells spread evenly over each."""
+    by_label: dict[str, list[int]] = {}
+    for row, name in enumerate(labels):
+        by_label.setdefault(name, []).append(row)
+    names = sorted(by_label)
+    shown = [names[i] for i in np.linspace(0, len(names) - 1, min(most_labels, len(names))).astype(int)]
+    chosen = []
+    for name in shown:
+        rows = by_label[name]
+        chosen += [rows[i] for i in np.linspace(0, len(rows) - 1, min(per_label, len(rows))).astype(int)]
+    return np.asarray(chosen)

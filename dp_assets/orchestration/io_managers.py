@@ -1,0 +1,207 @@
+"""IO managers: they own the paths, enforce the schemas, and publish atomically to local folders or any fsspec URL."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+from dagster import UPathIOManager
+from upath import UPath
+
+from dp_assets.config.errors import ProjectError
+from dp_assets.imaging.illumination import IlluminationFunctions
+from dp_assets.orchestration.outputs import FolderOutput, IlluminationOutput, StoredIllumination, TableOutput
+from dp_assets.orchestration.user_errors import failure_of
+from dp_assets.storage.crop_store import CropStore
+from dp_assets.storage.folders import Folder, open_folder, publish_folder
+from dp_assets.storage.layout import ProjectLayout
+from dp_assets.storage.model_folder import ModelFolder
+from dp_assets.storage.published import FINGERPRINT_ENTRY, read_arrays, write_arrays
+from dp_assets.storage.schemas import SCHEMAS, TableSchema
+from dp_assets.storage.tables import StoredTable, read_table, write_table
+
+FAN_IN = {"fan_in": True, "allow_missing_partitions": True}
+
+
+class ProjectIOManager(UPathIOManager):
+    """Paths of the project's layout, metadata from what was published, and fan-in inputs that are always dicts."""
+
+    def __init__(self, layout: ProjectLayout) -> None:
+        super().__init__(UPath(layout.store))
+        self._layout = layout
+        self._described: dict[str, Any] = {}
+
+    def get_asset_relative_path(self, context: dg.InputContext | dg.OutputContext) -> UPath:
+        """The asset's place in the project tree."""
+        return UPath(self._layout.place(tuple(context.asset_key.path)))
+
+    def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
+        """Publish; a problem the user can mend becomes a failure that says how."""
+        try:
+            super().handle_output(context, obj)
+        except ProjectError as error:
+            raise failure_of(error) from error
+
+    def load_input(self, context: dg.InputContext) -> Any:
+        """Load; a missing input says which asset to materialize."""
+        try:
+            if (context.definition_metadata or {}).get("fan_in") and context.has_asset_partitions:
+                return self._load_all(context)
+            return super().load_input(context)
+        except FileNotFoundError as error:
+            key = context.asset_key.to_user_string()
+            plate = f" for plate {', '.join(context.asset_partition_keys)}" if context.has_asset_partitions else ""
+            raise dg.Failure(
+                f"{key}{plate} is not there ({error})\n    -> materialize {key}{plate} first", allow_retries=False
+            ) from None
+        except ProjectError as error:
+            raise failure_of(error) from error
+
+    def _load_all(self, context: dg.InputContext) -> dict[str, Any]:
+        """Every plate that is there, by name; plates that are not yet made are left out."""
+        loaded = {}
+        for partition, path in self._get_paths_for_partitions(context).items():
+            try:
+                loaded[partition] = self.load_from_path(context, path)
+            except FileNotFoundError:
+                context.log.debug(f"{partition} is not materialized yet")
+        return loaded
+
+    def get_metadata(self, context: dg.OutputContext, obj: Any) -> dict[str, Any]:
+        """What the last `dump_to_path` found to say about the published result."""
+        described, self._described = self._described, {}
+        return described
+
+
+class TableIOManager(ProjectIOManager):
+    """Parquet tables with their schema enforced. Loads a pyarrow table, or a handle for inputs with `lazy` metadata."""
+
+    extension = ".parquet"
+
+    def dump_to_path(self, context: dg.OutputContext, obj: pa.Table | TableOutput, path: UPath) -> None:
+        """Write the table, unless the published one is kept."""
+        table = obj.table if isinstance(obj, TableOutput) else obj
+        if table is not None:
+            write_table(path, table, self._schema(context))
+            getattr(table, "finished", lambda: None)()
+        stored = StoredTable(path)
+        self._described = {
+            **_table_facts(stored),
+            **(obj.describe(stored) if isinstance(obj, TableOutput) else {}),
+        }
+
+    def load_from_path(self, context: dg.InputContext, path: UPath) -> pa.Table | StoredTable:
+        """The table, or a handle when the input asks for one."""
+        if not path.exists():
+            raise FileNotFoundError(str(path))
+        return StoredTable(path) if (context.definition_metadata or {}).get("lazy") else read_table(path)
+
+    @staticmethod
+    def _schema(context: dg.OutputContext) -> TableSchema:
+        return SCHEMAS[context.asset_key.path[-1]]
+
+
+def _table_facts(stored: StoredTable) -> dict[str, Any]:
+    """Row count and columns, named as Dagster shows them; long feature lists are shortened."""
+    schema = stored.schema()
+    shown = list(schema)[:40]
+    columns = [dg.TableColumn(field.name, str(field.type)) for field in shown]
+    return {
+        "dagster/row_count": stored.row_count(),
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+        "column_count": len(schema.names),
+        "bytes": stored.path.stat().st_size,
+    }
+
+
+class ArraysIOManager(ProjectIOManager):
+    """Illumination functions as npz files."""
+
+    extension = ".npz"
+
+    def dump_to_path(self, context: dg.OutputContext, obj: IlluminationOutput, path: UPath) -> None:
+        """Write the functions, unless the published ones are kept."""
+        if obj.stored is not None:
+            write_arrays(path, obj.stored.functions.to_arrays(), obj.stored.fingerprint)
+            obj.finished()
+        self._described = {"bytes": path.stat().st_size, **obj.describe(self._read(path).functions)}
+
+    def load_from_path(self, context: dg.InputContext, path: UPath) -> StoredIllumination:
+        """The functions with what they were made from."""
+        return self._read(path)
+
+    @staticmethod
+    def _read(path: UPath) -> StoredIllumination:
+        arrays = read_arrays(path)
+        fingerprint = str(arrays.pop(FINGERPRINT_ENTRY))
+        return StoredIllumination(IlluminationFunctions.from_arrays(arrays), fingerprint)
+
+
+class FolderIOManager(ProjectIOManager):
+    """Folders with a manifest; loads a handle."""
+
+    extension = None
+
+    def dump_to_path(self, context: dg.OutputContext, obj: FolderOutput, path: UPath) -> None:
+        """Fill and publish the folder, unless the published one is kept."""
+        if obj.writer is not None:
+            published = publish_folder(path, obj.writer)
+            obj.writer.finished()
+        else:
+            published = open_folder(path)
+        size = sum(file.stat().st_size for file in published.path.rglob("*") if file.is_file())
+        self._described = {"bytes": size, "path": str(path), **obj.describe(published)}
+
+    def load_from_path(self, context: dg.InputContext, path: UPath) -> Folder | CropStore | ModelFolder:
+        """A handle on the published folder."""
+        return open_folder(path)
+
+
+class CropStoreIOManager(FolderIOManager):
+    """Crop stores; loads a handle that reads windows on demand."""
+
+    def load_from_path(self, context: dg.InputContext, path: UPath) -> CropStore:
+        """A handle on the published store."""
+        return CropStore.open(path)
+
+
+class ModelIOManager(FolderIOManager):
+    """Model folders; loads a handle with the model card."""
+
+    def load_from_path(self, context: dg.InputContext, path: UPath) -> ModelFolder:
+        """A handle on the published model."""
+        return ModelFolder.open(path)
+
+
+class ProjectIO(dg.ConfigurableIOManagerFactory):
+    """Makes the IO managers of a project.
+
+    Attributes
+    ----------
+    root : the project folder.
+    store : where outputs lie (path or fsspec URL); empty for `<root>/outputs`.
+    kind : "table", "arrays", "folder", "crop_store" or "model".
+    """
+
+    root: str
+    store: str = ""
+    kind: str
+
+    def create_io_manager(self, context: dg.InitResourceContext) -> ProjectIOManager:
+        """The IO manager of this kind."""
+        return KINDS[self.kind](ProjectLayout.of(Path(self.root), self.store or None))
+
+
+KINDS: dict[str, Callable[[ProjectLayout], ProjectIOManager]] = {
+    "table": TableIOManager,
+    "arrays": ArraysIOManager,
+    "folder": FolderIOManager,
+    "crop_store": CropStoreIOManager,
+    "model": ModelIOManager,
+}
+
+
+def io_managers(root: str, store: str) -> dict[str, ProjectIO]:
+    """Resource key -> IO manager factory, for a project and its store."""
+    return {f"{kind}_io": ProjectIO(root=root, store=store, kind=kind) for kind in KINDS}

@@ -1,0 +1,105 @@
+"""The asset graph of a project: shared assets once, a lane of assets per experiment."""
+
+from dataclasses import dataclass, field
+
+import dagster as dg
+
+from dp_assets.config.errors import Problem
+from dp_assets.config.experiment import Experiment
+from dp_assets.config.project import Project
+from dp_assets.config.stages import Stage
+from dp_assets.orchestration.assets.experiment_model import trained_model_asset, training_set_asset
+from dp_assets.orchestration.assets.experiment_profiles import cell_features_asset, well_profiles_asset
+from dp_assets.orchestration.assets.plates import image_index_asset, plate_assets
+from dp_assets.orchestration.assets.preparation import preparation_assets
+from dp_assets.orchestration.assets.single_cells import single_cells_asset
+
+
+@dataclass
+class ProjectGraph:
+    """The assets of a project by what they are for.
+
+    Attributes
+    ----------
+    assets : all of them.
+    stages : job name -> asset keys it makes.
+    missing : experiment file -> why its lane is missing.
+    """
+
+    assets: list[dg.AssetsDefinition] = field(default_factory=list)
+    stages: dict[str, list[dg.AssetKey]] = field(default_factory=dict)
+    missing: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
+
+    def add(self, stage: str, *assets: dg.AssetsDefinition) -> None:
+        """Add assets that the job `stage` makes."""
+        self.assets += assets
+        self.stages.setdefault(stage, []).extend(key for asset in assets for key in asset.keys)
+
+
+def project_graph(project: Project) -> ProjectGraph:
+    """Build the assets of a project. An experiment that cannot be used has no lane; `missing` says why."""
+    graph = ProjectGraph(missing=dict(project.broken))
+    reference = project.reference
+    lanes = {}
+    for experiment in project.experiments.values():
+        problems = unavailable(experiment)
+        if problems:
+            graph.missing[experiment.path.name] = problems
+        else:
+            lanes[experiment.name] = experiment
+    images = reference.sections.images.settings if reference is not None else None
+    if images is None:
+        graph.add("index", image_index_asset(()))
+        return graph
+    graph.add("index", image_index_asset(images.channels))
+    graph.add("prepare", *plate_assets(images))
+    preparing = next((e for e in project.experiments.values() if e.has_preparation), None)
+    if preparing is not None:
+        graph.add("prepare", *preparation_assets(preparing.preparation()))
+    _add_crop_sets(graph, lanes)
+    for experiment in lanes.values():
+        _add_lane(graph, experiment)
+    return graph
+
+
+def _add_crop_sets(graph: ProjectGraph, lanes: dict[str, Experiment]) -> None:
+    """One crop store asset per set; experiments with the same geometry share it."""
+    made: set[str] = set()
+    for experiment in lanes.values():
+        if Stage.CROPS not in experiment.stages:
+            continue
+        settings = experiment.crops()
+        if settings.set_name not in made:
+            made.add(settings.set_name)
+            metadata = experiment.sections.metadata.settings
+            label = metadata.label_field if metadata is not None else None
+            graph.add("export_single_cells", single_cells_asset(settings, label))
+
+
+def _add_lane(graph: ProjectGraph, experiment: Experiment) -> None:
+    if experiment.has_training:
+        graph.add("train", training_set_asset(experiment))
+    if experiment.has_training or experiment.has_profile:
+        graph.add("train", trained_model_asset(experiment))
+    if experiment.has_profile:
+        graph.add("profile", cell_features_asset(experiment), well_profiles_asset(experiment))
+
+
+def unavailable(experiment: Experiment) -> tuple[Problem, ...]:
+    """What the experiment asks for that this version cannot do."""
+    found = []
+    crops = experiment.crops() if Stage.CROPS in experiment.stages else None
+    if crops is not None and crops.locations.mode == "full_image":
+        found.append(_not_yet(experiment, "dataset.locations.mode", "full_image", 'use "single_cells"'))
+    if crops is not None and crops.locations.mask_objects:
+        found.append(_not_yet(experiment, "dataset.locations.mask_objects", "true", "set it to false"))
+    if experiment.model_source == "imagenet":
+        found.append(
+            _not_yet(experiment, "profile.checkpoint", "ImageNet weights", "name a checkpoint file, or train a network")
+        )
+    return tuple(found)
+
+
+def _not_yet(experiment: Experiment, key: str, value: str, remedy: str) -> Problem:
+    return Problem(f"{value} is not available in this version", f"{experiment.path}: {key}", remedy)
+

@@ -1,0 +1,64 @@
+"""What asset bodies hand to the IO managers: something to publish, or the word that what is published still holds."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from dp_assets.imaging.illumination import IlluminationFunctions
+from dp_assets.storage.folders import Folder, FolderWriter
+from dp_assets.storage.tables import StoredTable, TableStream
+
+Metadata = Mapping[str, dg.MetadataValue | str | int | float | bool]
+
+
+@dataclass(frozen=True)
+class FolderOutput:
+    """A folder asset.
+
+    Attributes
+    ----------
+    writer : fills the folder; None keeps the one that is published.
+    describe : metadata made from the published folder.
+    """
+
+    writer: FolderWriter | None
+    describe: Callable[[Folder], Metadata]
+
+
+@dataclass(frozen=True)
+class TableOutput:
+    """A table asset with its own metadata.
+
+    Attributes
+    ----------
+    table : the table or stream to write; None keeps the one that is published.
+    describe : metadata made from the published table.
+    """
+
+    table: pa.Table | TableStream | None
+    describe: Callable[[StoredTable], Metadata]
+
+
+@dataclass(frozen=True)
+class StoredIllumination:
+    """Illumination functions with the fingerprint of what they were made from."""
+
+    functions: IlluminationFunctions
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class IlluminationOutput:
+    """The illumination asset: new functions, or None to keep the published ones; `finished` clears the work folder."""
+
+    stored: StoredIllumination | None
+    describe: Callable[[IlluminationFunctions], Metadata]
+    finished: Callable[[], None] = lambda: None
+
+
+def unchanged(recomputed: bool) -> dict[str, Any]:
+    """Metadata that says whether this run computed anything."""
+    return {"recomputed": recomputed}

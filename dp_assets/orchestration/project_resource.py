@@ -1,0 +1,98 @@
+"""The project as a resource: where things lie, how many cores to use, what to do with bad sites."""
+
+import os
+from pathlib import Path
+
+import dagster as dg
+from upath import UPath
+
+from dp_assets.config.project import MAXIMUM_IMAGE_PIXELS, Project
+from dp_assets.storage.folders import Folder, open_folder
+from dp_assets.storage.index_file import IndexLocation, find_index
+from dp_assets.storage.layout import ProjectLayout
+from dp_assets.storage.published import published_fingerprint
+from dp_assets.storage.work import WorkFolder
+
+
+class ProjectResource(dg.ConfigurableResource):
+    """Settings of the project that may be changed per run in the launchpad.
+
+    Attributes
+    ----------
+    root : the project folder.
+    store : where outputs lie (path or fsspec URL); empty for `<root>/outputs`.
+    on_bad_site : "fail" (the plate fails when a site cannot be used, finished sites are kept) or "skip" (the plate
+        completes without it and says so).
+    cores : threads for reading and computing; 0 for all.
+    maximum_image_pixels : larger images are refused before they are decoded.
+    image_roots : folders outside `inputs/images` that may hold images.
+    """
+
+    root: str
+    store: str = ""
+    on_bad_site: str = "fail"
+    cores: int = 0
+    maximum_image_pixels: int = MAXIMUM_IMAGE_PIXELS
+    image_roots: list[str] = []  # noqa: RUF012 (pydantic copies defaults)
+
+    @classmethod
+    def of(cls, project: Project) -> "ProjectResource":
+        """The resource for a loaded project."""
+        settings = project.settings
+        return cls(
+            root=str(project.root),
+            store=settings.store or "",
+            on_bad_site=settings.on_bad_site,
+            cores=settings.cores or 0,
+            maximum_image_pixels=settings.maximum_image_pixels,
+            image_roots=list(settings.image_roots),
+        )
+
+    @property
+    def layout(self) -> ProjectLayout:
+        """Where everything lies."""
+        return ProjectLayout.of(Path(self.root), self.store or None)
+
+    @property
+    def workers(self) -> int:
+        """How many threads a stage may use."""
+        return self.cores or os.cpu_count() or 1
+
+    def index_location(self) -> IndexLocation:
+        """The index file and what its paths are relative to. Raises ImageIndexError when there is none."""
+        return IndexLocation(find_index(self.layout.metadata), self.layout.images, tuple(self.image_roots))
+
+    def image_location(self) -> IndexLocation:
+        """What image paths are relative to, without looking for the index."""
+        return IndexLocation(self.layout.metadata / "index.csv", self.layout.images, tuple(self.image_roots))
+
+    def path(self, asset: tuple[str, ...], partition: str | None = None, ending: str = "") -> UPath:
+        """Where a result is published."""
+        base = UPath(self.layout.store) / self.layout.place(asset)
+        if partition is None:
+            return base.parent / (base.name + ending)
+        return base / (partition + ending)
+
+    def work(self, context: dg.AssetExecutionContext) -> WorkFolder:
+        """The work folder of the asset (and plate) that is being made."""
+        partition = context.partition_key if context.has_partition_key else None
+        return WorkFolder(self.layout.work_folder(tuple(context.asset_key.path), partition))
+
+    def is_current(self, context: dg.AssetExecutionContext, ending: str, fingerprint: str) -> bool:
+        """Whether what is published was made from the same things, so that nothing needs computing."""
+        partition = context.partition_key if context.has_partition_key else None
+        return published_fingerprint(self.path(tuple(context.asset_key.path), partition, ending)) == fingerprint
+
+    def published_folder(self, context: dg.AssetExecutionContext) -> Folder:
+        """The folder published for this asset (and plate)."""
+        partition = context.partition_key if context.has_partition_key else None
+        return open_folder(self.path(tuple(context.asset_key.path), partition))
+
+    def site_options(self, context: dg.AssetExecutionContext) -> dict:
+        """Keyword arguments common to all stages that go through a plate's sites."""
+        return {
+            "work": self.work(context),
+            "workers": self.workers,
+            "on_bad_site": self.on_bad_site,
+            "maximum_pixels": self.maximum_image_pixels,
+        }

@@ -1,0 +1,56 @@
+"""Making the folders of a project (handbook 2.1) and its Dagster instance."""
+
+from pathlib import Path
+
+from dp_assets.storage.layout import ProjectLayout
+
+INSTANCE_FILE = "dagster.yaml"
+HANDBOOK_FOLDERS = (
+    "inputs/config",
+    "inputs/images",
+    "inputs/locations",
+    "inputs/metadata",
+    "inputs/pretrained",
+    "outputs/compressed/images",
+    "outputs/intensities",
+    "outputs/single_cells",
+)
+INSTANCE = """\
+# The Dagster instance of this project. One instance per project: plate names are partitions of the whole instance.
+telemetry:
+  enabled: false
+nux:
+  enabled: false
+concurrency:
+  pools:
+    # Assets in pool `gpu` (training, features) run one at a time unless a pool limit says otherwise:
+    # dagster instance concurrency set gpu 2
+    default_limit: 1
+    granularity: op
+  runs:
+    max_concurrent_runs: 2
+run_monitoring:
+  enabled: true
+  free_slots_after_run_end_seconds: 60
+"""
+
+
+def set_up_project(root: Path) -> list[Path]:
+    """Make what is missing of a project's folders and instance; nothing that is there is changed.
+
+    Returns
+    -------
+    The paths that were made.
+    """
+    made = []
+    for name in HANDBOOK_FOLDERS:
+        folder = root / name
+        if not folder.exists():
+            folder.mkdir(parents=True)
+            made.append(folder)
+    instance = ProjectLayout.of(root).dagster_home / INSTANCE_FILE
+    if not instance.exists():
+        instance.parent.mkdir(parents=True, exist_ok=True)
+        instance.write_text(INSTANCE, encoding="utf-8")
+        made.append(instance)
+    return made

@@ -1,0 +1,86 @@
+"""The parts of an asset's result that all stages share: check results, failures, pictures."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+import pyarrow as pa
+
+from dp_assets.figures.preview import as_markdown
+from dp_assets.storage.fingerprints import fingerprint_table
+from dp_assets.storage.image_sites import SiteFailure
+from dp_assets.storage.schemas import SCHEMAS
+from dp_assets.storage.tables import with_provenance
+
+SCHEMA_CHECK = "schema"
+SITES_CHECK = "sites_complete"
+# The result type is given because Dagster reads the annotation of a body with checks as "no value".
+COMMON: dict[str, Any] = {"owners": ["team:imaging"], "dagster_type": dg.Any}
+
+
+def table_checks(key: dg.AssetKey, *others: str) -> list[dg.AssetCheckSpec]:
+    """The blocking schema check every table has, and further checks that do not block."""
+    schema = dg.AssetCheckSpec(SCHEMA_CHECK, asset=key, blocking=True, description="Columns, types and keys.")
+    return [schema, *checks(key, *others)]
+
+
+def checks(key: dg.AssetKey, *names: str) -> list[dg.AssetCheckSpec]:
+    """Checks that inform and do not block."""
+    return [dg.AssetCheckSpec(name, asset=key, description=DESCRIPTIONS[name]) for name in names]
+
+
+DESCRIPTIONS = {
+    SITES_CHECK: "Every field of view of the plate could be used.",
+    "configured_size": "Images have the width and height that the configuration states.",
+    "cells_found": "The plate has cells, and every site has a locations file.",
+    "cells_inside": "Cell centres lie inside their image.",
+    "channels_not_flat": "No channel is empty on the whole plate.",
+    "images_not_flat": "No image is without contrast.",
+    "crops_not_flat": "No crop is of a single grey level in some channel (such crops are kept out of training).",
+    "classes_validated": "Every class has cells in both splits.",
+    "learned": "The validation accuracy is above chance.",
+    "wells_complete": "Every well of the plate has enough cells for a profile.",
+    "plates_named_once": "Every registered plate is still listed in the index.",
+}
+
+
+def check(name: str, passed: bool, *, warn: bool = True, **metadata: Any) -> dg.AssetCheckResult:
+    """A check result; `warn` checks never look like errors."""
+    severity = dg.AssetCheckSeverity.WARN if warn else dg.AssetCheckSeverity.ERROR
+    return dg.AssetCheckResult(check_name=name, passed=passed, severity=severity, metadata=metadata)
+
+
+def schema_check(table: pa.Table | pa.Schema, name: str) -> dg.AssetCheckResult:
+    """The schema check of a table, or of a stream's schema."""
+    schema = SCHEMAS[name]
+    problems = schema.problems(table) if isinstance(table, pa.Table) else schema.schema_problems(table)
+    return check(SCHEMA_CHECK, not problems, warn=False, problems="\n".join(map(str, problems)) or "none")
+
+
+def sites_check(failures: Sequence[SiteFailure]) -> dg.AssetCheckResult:
+    """Whether every site could be used; names those that could not."""
+    return check(SITES_CHECK, not failures, warn=False, failed=len(failures), **failure_table(failures))
+
+
+def failure_table(failures: Sequence[SiteFailure]) -> dict[str, Any]:
+    """The failed sites as a metadata table; empty when there are none."""
+    if not failures:
+        return {}
+    rows = [dg.TableRecord({"well": f.well, "site": f.site, "problem": f.problem}) for f in failures[:50]]
+    return {"failed_sites": dg.MetadataValue.table(rows)}
+
+
+def stored_failures(facts: Sequence[dict[str, str]]) -> list[SiteFailure]:
+    """Failures as they stand in a manifest or in a table's provenance."""
+    return [SiteFailure(fact["well"], fact["site"], fact["problem"]) for fact in facts]
+
+
+def identified(table: pa.Table) -> tuple[pa.Table, dg.DataVersion]:
+    """The table with a fingerprint of its content in its provenance, and that as data version."""
+    content = fingerprint_table(table)
+    return with_provenance(table, fingerprint=content), dg.DataVersion(content)
+
+
+def picture(png: bytes, alt: str) -> dg.MarkdownMetadataValue:
+    """A small picture for the asset's page."""
+    return dg.MetadataValue.md(as_markdown(png, alt))

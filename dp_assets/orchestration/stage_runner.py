@@ -1,0 +1,163 @@
+"""Materializing stages from the command line: the same assets, instance and records as in the Dagster UI."""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+from dagster import DagsterInstance
+
+from dp_assets.config.errors import ConfigurationError, ProjectError
+from dp_assets.orchestration.jobs import PLATE_STAGES
+from dp_assets.orchestration.lanes import ProjectGraph
+from dp_assets.orchestration.partitions import plates
+from dp_assets.orchestration.project_setup import INSTANCE_FILE, set_up_project
+from dp_assets.storage.layout import ProjectLayout
+
+STAGES = ("index", "prepare", "export_single_cells", "train", "profile")
+HOME_VARIABLE = "DAGSTER_HOME"
+
+
+@dataclass(frozen=True)
+class StageOutcome:
+    """How one run ended.
+
+    Attributes
+    ----------
+    stage, plate : what was run; plate is None for stages without partitions.
+    succeeded : whether every asset was made.
+    seconds : wall-clock time.
+    messages : for every asset that failed, its message.
+    failed_checks : checks that did not pass, with what they found.
+    """
+
+    stage: str
+    plate: str | None
+    succeeded: bool
+    seconds: float
+    messages: tuple[str, ...] = ()
+    failed_checks: tuple[str, ...] = ()
+
+
+@contextmanager
+def project_instance(root: Path) -> Iterator[DagsterInstance]:
+    """The project's own Dagster instance, or the one that $DAGSTER_HOME names."""
+    home = Path(os.environ.get(HOME_VARIABLE) or ProjectLayout.of(root).dagster_home)
+    if not (home / INSTANCE_FILE).exists() and HOME_VARIABLE not in os.environ:
+        set_up_project(root)
+    os.environ[HOME_VARIABLE] = str(home.resolve())
+    with DagsterInstance.get() as instance:
+        yield instance
+
+
+def registered_plates(instance: DagsterInstance) -> list[str]:
+    """The plates that image_index has registered, in order."""
+    return list(instance.get_dynamic_partitions(plates.name))
+
+
+def choose_plates(instance: DagsterInstance, wanted: Sequence[str] | None) -> list[str]:
+    """The plates asked for, or all. Raises ProjectError for plates that are not registered."""
+    known = registered_plates(instance)
+    if not wanted:
+        return known
+    unknown = [plate for plate in wanted if plate not in known]
+    if unknown:
+        raise ProjectError(
+            f"unknown plates: {', '.join(unknown)}; registered are: {', '.join(known) or 'none'}",
+            where="--plates",
+            remedy="correct the names, or add the plates to the index and run the stage `index`",
+        )
+    return list(wanted)
+
+
+def stage_keys(graph: ProjectGraph, stage: str, experiments: Sequence[str]) -> list[dg.AssetKey]:
+    """The assets of a stage, of all experiments or of some.
+
+    Raises
+    ------
+    ConfigurationError : an experiment does not exist; the message says why its lane is missing, if it is known.
+    """
+    keys = graph.stages.get(stage, [])
+    lanes = {key.path[0] for name in ("train", "profile") for key in graph.stages.get(name, [])}
+    unknown = [name for name in experiments if name not in lanes]
+    if unknown:
+        broken = "; ".join(f"{file}: {problems[0].what}" for file, problems in graph.missing.items())
+        raise ConfigurationError(
+            f"there is no experiment {', '.join(unknown)}; there are: {', '.join(sorted(lanes)) or 'none'}",
+            where="--experiment",
+            remedy="use the name of a file in inputs/config without its ending"
+            + (f" (not usable: {broken})" if broken else ""),
+        )
+    if stage in ("train", "profile") and experiments:
+        keys = [key for key in keys if key.path[0] in experiments]
+    return list(keys)
+
+
+def run_stage(
+    defs: dg.Definitions,
+    instance: DagsterInstance,
+    keys: Sequence[dg.AssetKey],
+    stage: str,
+    plate: str | None,
+    *,
+    force: bool,
+    verbose: bool,
+) -> StageOutcome:
+    """Materialize assets in this process and say how it went."""
+    started = time.monotonic()
+    job = defs.resolve_implicit_global_asset_job_def()
+    result = job.execute_in_process(
+        run_config=_run_config(defs, keys, force, verbose),
+        instance=instance,
+        asset_selection=list(keys),
+        partition_key=plate,
+        raise_on_error=False,
+        tags={"dp/stage": stage},
+    )
+    messages = tuple(_failure_message(event) for event in result.all_events if event.is_step_failure)
+    failed = tuple(
+        f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name} ({_found(evaluation)})"
+        for evaluation in result.get_asset_check_evaluations()
+        if not evaluation.passed
+    )
+    return StageOutcome(stage, plate, result.success, time.monotonic() - started, messages, failed)
+
+
+def _run_config(defs: dg.Definitions, keys: Sequence[dg.AssetKey], force: bool, verbose: bool) -> dict:
+    config: dict = {"loggers": {"console": {"config": {"log_level": "INFO" if verbose else "CRITICAL"}}}}
+    if force:
+        graph = defs.resolve_asset_graph()
+        forced = {
+            definition.op.name: {"config": {"force": True}}
+            for definition in graph.assets_defs
+            if set(definition.keys) & set(keys) and definition.op.config_schema.config_type.fields  # type: ignore[union-attr]
+        }
+        config["ops"] = forced
+    return config
+
+
+def _failure_message(event: dg.DagsterEvent) -> str:
+    data = event.step_failure_data
+    if data.user_failure_data is not None and data.user_failure_data.description:
+        return data.user_failure_data.description
+    return str(data.error.message if data.error is not None else event.message)
+
+
+def _found(evaluation: dg.AssetCheckEvaluation) -> str:
+    shown = [f"{name}: {value.value}" for name, value in evaluation.metadata.items() if name != "failed_sites"]
+    return ", ".join(shown)
+
+
+def plan_runs(
+    stages: Sequence[str], chosen: Callable[[], Sequence[str]]
+) -> Iterator[tuple[str, str | None]]:
+    """(stage, plate) in the order of work: plates are chosen when the first plate stage comes, after the index."""
+    for stage in stages:
+        if stage in PLATE_STAGES:
+            for plate in chosen():
+                yield stage, plate
+        else:
+            yield stage, None

@@ -1,0 +1,107 @@
+"""Features of cells: the output of one layer of a network, for any number of crops."""
+
+import difflib
+
+import keras
+import numpy as np
+
+from dp_assets.config.errors import ModelError
+
+SHOWN_LAYERS = 5
+
+
+class FeatureExtractor:
+    """The network up to one layer, spatial axes averaged, as one compiled function of a constant batch size.
+
+    Attributes
+    ----------
+    layer : name of the layer.
+    batch_size : crops that go through the network at once; a shorter last batch is filled up with zeros.
+    dimension : number of features of a cell.
+
+    Source: section 6 of DeepProfiler's behaviour ("output of `feature_layer`, spatial axes averaged").
+    """
+
+    def __init__(self, model: keras.Model, layer: str, batch_size: int, *, xla: bool = False) -> None:
+        """Prepare the extraction.
+
+        Parameters
+        ----------
+        model : network from float32 crops (cells, rows, cols, channels).
+        layer : name of the layer whose output is wanted, at any stage of the network.
+        batch_size : at least 1.
+        xla : compile with XLA (slower on CPUs). JAX compiles with it always.
+
+        Raises
+        ------
+        ModelError : there is no such layer, or the batch size is not positive.
+        """
+        if batch_size < 1:
+            raise ModelError(
+                f"batch_size is {batch_size}; expected a positive whole number",
+                where="profile.batch_size",
+                remedy="use for example 32",
+            )
+        self.layer = layer
+        self.batch_size = batch_size
+        self._crop_shape = tuple(model.inputs[0].shape[1:])
+        self._network = keras.Model(model.inputs, _pooled(_find_layer(model, layer).output))
+        self._network.compile(jit_compile=xla or keras.backend.backend() == "jax")
+        self.dimension: int = int(self._network.output_shape[-1])
+
+    def __call__(self, crops: np.ndarray) -> np.ndarray:
+        """Features of crops.
+
+        Parameters
+        ----------
+        crops : float32 (cells, rows, cols, channels), normalised as the network was trained.
+
+        Returns
+        -------
+        float32 (cells, features), in the order of the crops. A cell's features do not depend on the others.
+
+        Raises
+        ------
+        ModelError : the crops are not of the size or number of channels that the network takes.
+        """
+        if crops.shape[1:] != self._crop_shape:
+            raise ModelError(
+                f"crops (rows, cols, channels) are {crops.shape[1:]}; the network takes {self._crop_shape}",
+                where="dataset.locations.box_size, dataset.images.channels",
+                remedy="use the box size and the channels that the network was trained with",
+            )
+        features = np.empty((len(crops), self.dimension), np.float32)
+        for start in range(0, len(crops), self.batch_size):
+            batch = crops[start : start + self.batch_size]
+            features[start : start + len(batch)] = self._network.predict_on_batch(self._filled(batch))[
+                : len(batch)
+            ]
+        return features
+
+    def _filled(self, batch: np.ndarray) -> np.ndarray:
+        """The batch at its constant size: another size would compile again and might round differently."""
+        if len(batch) == self.batch_size:
+            return np.asarray(batch, np.float32)
+        filled = np.zeros((self.batch_size, *self._crop_shape), np.float32)
+        filled[: len(batch)] = batch
+        return filled
+
+
+def _find_layer(model: keras.Model, name: str) -> keras.layers.Layer:
+    names = [layer.name for layer in model.layers]
+    if name in names:
+        return model.get_layer(name)
+    nearest = difflib.get_close_matches(name, names, n=SHOWN_LAYERS, cutoff=0.5) or names[-SHOWN_LAYERS:]
+    raise ModelError(
+        f"the network {model.name!r} has no layer {name!r}",
+        where="profile.feature_layer",
+        remedy=f"use a layer of the network, for example: {', '.join(nearest)}",
+    )
+
+
+def _pooled(output: keras.KerasTensor) -> keras.KerasTensor:
+    """Float32 (cells, features): the mean over whatever lies between the first and the last axis."""
+    # Cast before the mean: sums of half-precision maps would lose the small differences between cells.
+    output = keras.ops.cast(output, "float32")
+    axes = tuple(range(1, len(output.shape) - 1))
+    return keras.ops.mean(output, axis=axes) if axes else output

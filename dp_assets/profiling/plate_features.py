@@ -1,0 +1,140 @@
+"""Features of every cell of a plate: cells of many sites pooled into full batches, finished sites kept for resuming."""
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from dp_assets.profiling.extraction import FeatureExtractor
+from dp_assets.profiling.feature_plan import FeaturePlan
+from dp_assets.storage.fingerprints import fingerprint
+from dp_assets.storage.image_sites import ImageSite, SiteFailure, failures_of, refuse_failures, usable
+from dp_assets.storage.schemas import CELL, PLATE, SITE, WELL
+from dp_assets.storage.site_loop import Progress, try_each
+from dp_assets.storage.tables import TableStream
+from dp_assets.storage.work import WorkFolder
+
+CELLS_PER_ROW_GROUP = 16_000
+BATCHES_PER_POOL = 8
+
+
+def extract_plate(
+    plan: FeaturePlan,
+    load_extractor: Callable[[], FeatureExtractor],
+    *,
+    work: WorkFolder,
+    workers: int,
+    on_bad_site: str,
+    maximum_pixels: int,
+    progress: Progress,
+) -> tuple[TableStream, list[SiteFailure]]:
+    """Compute the features of every usable site; finished sites of an earlier, killed run are taken as they are.
+
+    Parameters
+    ----------
+    load_extractor : called once, when it is known that features are wanted.
+
+    Returns
+    -------
+    A table (schema `cell_features`) to be written row group by row group, and the sites that could not be read.
+
+    Raises
+    ------
+    ImageFileError : some site cannot be read and `on_bad_site` is "fail"; every such site is named.
+    """
+    good = usable(plan.sites)
+    failures = failures_of(plan.sites)
+    parts = {site.key: plan.site_fingerprint(site) for site in good}
+    with_cells = [site for site in good if plan.cells_of(site).names]
+    todo = [site for site in with_cells if not work.part(parts[site.key], ".npy").exists()]
+    extractor = load_extractor()
+    crops = try_each(
+        todo,
+        lambda site: plan.crops(site, maximum_pixels),
+        failures,
+        workers=workers,
+        progress=progress,
+        done=len(with_cells) - len(todo),
+    )
+    for site, features in _pooled(crops, extractor, plan.batch_size * BATCHES_PER_POOL):
+        sink = io.BytesIO()
+        np.save(sink, features, allow_pickle=False)
+        work.write_part(parts[site.key], ".npy", sink.getvalue())
+    bad = {(failure.well, failure.site) for failure in failures}
+    finished = [site for site in with_cells if (site.well, site.site) not in bad]
+    refuse_failures(failures, plate=plan.sites[0].plate, finished=len(finished), on_bad_site=on_bad_site)
+    names = [f"{plan.network}_{number}" for number in range(extractor.dimension)]
+    identity = [pa.field(name, pa.string()) for name in (PLATE, WELL, SITE, CELL)]
+    schema = pa.schema([*identity, *(pa.field(name, pa.float32()) for name in names)])
+    stream = TableStream(
+        schema=schema,
+        row_groups=lambda: _row_groups(plan, finished, parts, work, schema),
+        provenance={
+            "fingerprint": plan.fingerprint if not bad else fingerprint(plan.fingerprint, sorted(bad)),
+            "model": plan.model_fingerprint,
+            "network": plan.network,
+            "layer": plan.layer,
+            "normalization": plan.normalization,
+            "failures": [failure.as_dict() for failure in failures],
+            "sites_without_cells": [site.key for site in good if not plan.cells_of(site).names],
+        },
+        finished=work.clear,
+    )
+    return stream, failures
+
+
+def _pooled(
+    crops_by_site: Iterable[tuple[ImageSite, np.ndarray]], extractor: FeatureExtractor, pool_size: int
+) -> Iterator[tuple[ImageSite, np.ndarray]]:
+    """Features site by site, computed on the cells of many sites together so that batches are full."""
+    waiting: list[tuple[ImageSite, np.ndarray]] = []
+    count = 0
+    for site, crops in crops_by_site:
+        waiting.append((site, crops))
+        count += len(crops)
+        if count >= pool_size:
+            yield from _extract(waiting, extractor)
+            waiting, count = [], 0
+    if waiting:
+        yield from _extract(waiting, extractor)
+
+
+def _extract(
+    waiting: Sequence[tuple[ImageSite, np.ndarray]], extractor: FeatureExtractor
+) -> Iterator[tuple[ImageSite, np.ndarray]]:
+    features = extractor(np.concatenate([crops for _, crops in waiting]))
+    ends = np.cumsum([len(crops) for _, crops in waiting])
+    yield from zip((site for site, _ in waiting), np.split(features, ends[:-1]), strict=True)
+
+
+def _row_groups(
+    plan: FeaturePlan, sites: Sequence[ImageSite], parts: Mapping[str, str], work: WorkFolder, schema: pa.Schema
+) -> Iterator[pa.Table]:
+    """Row groups of about 16,000 cells that end where a well ends."""
+    group: list[ImageSite] = []
+    count = 0
+    for number, site in enumerate(sites):
+        group.append(site)
+        count += len(plan.cells_of(site).names)
+        well_ends = number + 1 == len(sites) or sites[number + 1].well != site.well
+        if well_ends and count >= CELLS_PER_ROW_GROUP:
+            yield _group_table(plan, group, parts, work, schema)
+            group, count = [], 0
+    if group:
+        yield _group_table(plan, group, parts, work, schema)
+
+
+def _group_table(
+    plan: FeaturePlan, sites: Sequence[ImageSite], parts: Mapping[str, str], work: WorkFolder, schema: pa.Schema
+) -> pa.Table:
+    features = np.concatenate([np.load(work.part(parts[site.key], ".npy"), allow_pickle=False) for site in sites])
+    identity = [
+        [site.plate for site in sites for _ in plan.cells_of(site).names],
+        [site.well for site in sites for _ in plan.cells_of(site).names],
+        [site.site for site in sites for _ in plan.cells_of(site).names],
+        [cell for site in sites for cell in plan.cells_of(site).names],
+    ]
+    columns = np.ascontiguousarray(features.T)
+    arrays = [*(pa.array(values, pa.string()) for values in identity), *(pa.array(column) for column in columns)]
+    return pa.Table.from_arrays(arrays, schema=schema)

@@ -1,0 +1,204 @@
+"""The crop store: every cell of a plate as an integer window with a margin, lossless, in the source's bit depth.
+
+A store is a published folder: `crops.bin` (windows one after the other), `index.parquet` (where each cell's window
+lies, where it came from and where the true centre is) and the manifest. No labels and no splits: those may change
+without touching a pixel. Resampling to the crop a network sees, and normalisation, happen when crops are read.
+"""
+
+import io
+import os
+import threading
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from upath import UPath
+
+from dp_assets.config.errors import StoreError
+from dp_assets.storage.atomic import is_local
+from dp_assets.storage.crop_codec import CODEC, decode_window, encode_window
+from dp_assets.storage.folders import Folder, open_folder
+from dp_assets.storage.schemas import CROP_INDEX
+from dp_assets.storage.tables import read_table
+from dp_assets.storage.work import WorkFolder
+
+WINDOWS = "crops.bin"
+INDEX = "index.parquet"
+
+
+def empty_index() -> pa.Table:
+    """The index of a store without cells."""
+    return pa.schema([pa.field(name, kind) for name, (kind, _) in CROP_INDEX.required.items()]).empty_table()
+
+
+def write_site_part(work: WorkFolder, fingerprint: str, windows: np.ndarray, columns: dict[str, Any]) -> None:
+    """Store one site's windows in the work folder.
+
+    Parameters
+    ----------
+    windows : (cells, side, side, channels), uint8 or uint16.
+    columns : the index columns except `offset` and `length`, one value per cell.
+    """
+    encoded = [encode_window(window) for window in windows]
+    lengths = [len(data) for data in encoded]
+    offsets = np.concatenate([[0], np.cumsum(lengths)])[:-1] if encoded else []
+    types = {name: kind for name, (kind, _) in CROP_INDEX.required.items()}
+    data = {**columns, "offset": offsets, "length": lengths}
+    index = pa.table({name: pa.array(data[name], kind) for name, kind in types.items()})
+    work.write_part(fingerprint, ".bin", b"".join(encoded))
+    sink = io.BytesIO()
+    pq.write_table(index, sink)
+    # The index is written last: a part counts as finished when its index is there.
+    work.write_part(fingerprint, ".parquet", sink.getvalue())
+
+
+def has_site_part(work: WorkFolder, fingerprint: str) -> bool:
+    """Whether the site with this fingerprint is finished."""
+    return work.part(fingerprint, ".parquet").exists()
+
+
+def flat_cells(work: WorkFolder, fingerprints: Iterable[str]) -> dict[str, int]:
+    """Cells of finished sites that are of one grey level in some channel: channels (comma-joined) -> how many."""
+    counts: dict[str, int] = {}
+    for fingerprint in fingerprints:
+        for channels in read_table(work.part(fingerprint, ".parquet"))["flat_channels"].to_pylist():
+            if channels:
+                counts[channels] = counts.get(channels, 0) + 1
+    return counts
+
+
+def assemble_store(folder: Path, work: WorkFolder, fingerprints: Iterable[str]) -> pa.Table:
+    """Write `crops.bin` and `index.parquet` from finished site parts, in the order given; return the index."""
+    indexes = [empty_index()]
+    offset = 0
+    with (folder / WINDOWS).open("wb") as sink:
+        for fingerprint in fingerprints:
+            data = work.part(fingerprint, ".bin").read_bytes()
+            part = read_table(work.part(fingerprint, ".parquet"))
+            shifted = pa.array(np.asarray(part["offset"]) + offset, pa.int64())
+            indexes.append(part.set_column(part.schema.get_field_index("offset"), "offset", shifted))
+            sink.write(data)
+            offset += len(data)
+    index = CROP_INDEX.enforce(pa.concat_tables(indexes))
+    pq.write_table(index, folder / INDEX, compression="zstd")
+    return index
+
+
+@dataclass(frozen=True)
+class CropStore:
+    """A published crop store.
+
+    Attributes
+    ----------
+    folder : the published folder; its manifest holds `channels`, `dtype`, `side`, `geometry`, `cells`, `failures`.
+    """
+
+    folder: Folder
+
+    @classmethod
+    def open(cls, path: Path | UPath) -> "CropStore":
+        """Open the store at `path`. FileNotFoundError when it was never published, StoreError when damaged."""
+        folder = open_folder(path)
+        if folder.manifest.get("codec") != CODEC:
+            raise StoreError(
+                f"the crop store was written with codec {folder.manifest.get('codec')!r}; this version reads {CODEC!r}",
+                where=str(path),
+                remedy="materialize the single_cells asset of this plate again",
+            )
+        return cls(folder)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Channel names in the order of the windows' last axis."""
+        return tuple(self.folder.manifest["channels"])
+
+    @property
+    def side(self) -> int:
+        """Rows and columns of every window, in pixels."""
+        return int(self.folder.manifest["side"])
+
+    @property
+    def dtype(self) -> np.dtype:
+        """Type of the windows: uint8 or uint16."""
+        return np.dtype(self.folder.manifest["dtype"])
+
+    @property
+    def fingerprint(self) -> str:
+        """What the windows were made from."""
+        return self.folder.fingerprint
+
+    @cached_property
+    def index(self) -> pa.Table:
+        """One row per cell, in the order of the windows (schema `crop index`)."""
+        return CROP_INDEX.enforce(read_table(self.folder.path / INDEX))
+
+    def __len__(self) -> int:
+        return int(self.folder.manifest["cells"])
+
+    def windows(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """The windows of some cells, in the order asked for.
+
+        Parameters
+        ----------
+        rows : row numbers of the index, any order, repetition allowed.
+
+        Returns
+        -------
+        (cells, side, side, channels) array of the store's dtype.
+        """
+        shape = (self.side, self.side, len(self.channels))
+        out = np.empty((len(rows), *shape), self.dtype)
+        for position, row in enumerate(rows):
+            data = self._read(int(self._offsets[row]), int(self._lengths[row]))
+            out[position] = decode_window(data, shape, self.dtype)
+        return out
+
+    @cached_property
+    def _offsets(self) -> np.ndarray:
+        return self.index["offset"].to_numpy()
+
+    @cached_property
+    def _lengths(self) -> np.ndarray:
+        return self.index["length"].to_numpy()
+
+    @cached_property
+    def _file(self) -> "_WindowFile":
+        return _WindowFile(self.folder.path / WINDOWS)
+
+    def _read(self, offset: int, length: int) -> bytes:
+        data = self._file.read(offset, length)
+        if len(data) != length:
+            raise StoreError(
+                f"{WINDOWS} ends before byte {offset + length}",
+                where=str(self.folder.path),
+                remedy="materialize the single_cells asset of this plate again",
+            )
+        return data
+
+
+class _WindowFile:
+    """Random access to `crops.bin` from many threads: positional reads locally, one locked handle elsewhere."""
+
+    def __init__(self, path: Path | UPath) -> None:
+        self._lock = threading.Lock()
+        self._descriptor = os.open(path, os.O_RDONLY) if is_local(path) else None
+        self._stream = None if self._descriptor is not None else path.open("rb")
+
+    def read(self, offset: int, length: int) -> bytes:
+        if self._descriptor is not None:
+            return os.pread(self._descriptor, length, offset)
+        assert self._stream is not None
+        with self._lock:
+            self._stream.seek(offset)
+            return self._stream.read(length)
+
+    def __del__(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        elif self._stream is not None:
+            self._stream.close()

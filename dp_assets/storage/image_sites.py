@@ -1,0 +1,137 @@
+"""The fields of view of a plate: where each channel's image lies, how large it is, and how to read them together."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from upath import UPath
+
+from dp_assets.config.errors import ImageFileError, Problem
+from dp_assets.storage.images import DEFAULT_MAXIMUM_PIXELS, read_image
+from dp_assets.storage.schemas import SITE, WELL
+
+
+@dataclass(frozen=True)
+class ImageSite:
+    """One field of view.
+
+    Attributes
+    ----------
+    plate, well, site : its names.
+    original_shape : (rows, cols) of the images as they came from the microscope.
+    images : one file per channel, in the order of the configuration.
+    fingerprints : one content fingerprint per channel.
+    names : the channel paths as the index gives them (for messages and for the names of derived files).
+    problem : why the site cannot be used; None when it can.
+    """
+
+    plate: str
+    well: str
+    site: str
+    original_shape: tuple[int, int]
+    images: tuple[Path | UPath, ...]
+    fingerprints: tuple[str, ...]
+    names: tuple[str, ...]
+    problem: str | None = None
+
+    @property
+    def key(self) -> str:
+        """plate/well/site, as messages name it."""
+        return f"{self.plate}/{self.well}/{self.site}"
+
+    def read(self, maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS) -> np.ndarray:
+        """The images of all channels, (rows, cols, channels), uint8 or uint16.
+
+        Raises
+        ------
+        ImageFileError : a file is missing or damaged, or the channels differ in size or type.
+        """
+        planes = [read_image(path, maximum_pixels=maximum_pixels) for path in self.images]
+        first = planes[0]
+        for plane, path in zip(planes, self.images, strict=True):
+            if plane.shape != first.shape or plane.dtype != first.dtype:
+                raise ImageFileError(
+                    f"the image is {_described(plane)}; the first channel of site {self.key} is {_described(first)}",
+                    where=str(path),
+                    remedy="export all channels of a site with the same size and bit depth",
+                )
+        return np.stack(planes, axis=-1)
+
+
+@dataclass(frozen=True)
+class SiteFailure:
+    """A site that could not be used, and why."""
+
+    well: str
+    site: str
+    problem: str
+
+    def as_dict(self) -> dict[str, str]:
+        """The failure as it stands in manifests."""
+        return {"well": self.well, "site": self.site, "problem": self.problem}
+
+
+def sites_of_plate(
+    plate: str, plate_images: pa.Table, channels: Sequence[str], paths: dict[str, Path | UPath]
+) -> list[ImageSite]:
+    """The sites listed in a plate_images table, wells together, in order of first appearance.
+
+    Parameters
+    ----------
+    plate_images : one row per site and channel (see the schema registry).
+    channels : channel names in the order wanted.
+    paths : the file meant by each value of the table's `path` column.
+    """
+    by_site: dict[tuple[str, str], dict[str, dict]] = {}
+    for row in plate_images.to_pylist():
+        by_site.setdefault((row[WELL], row[SITE]), {})[row["channel"]] = row
+    well_order = {well: number for number, well in enumerate(dict.fromkeys(well for well, _ in by_site))}
+    keys = sorted(by_site, key=lambda key: well_order[key[0]])
+    return [_site(plate, key, [by_site[key][name] for name in channels], paths) for key in keys]
+
+
+def _site(plate: str, key: tuple[str, str], rows: list[dict], paths: dict[str, Path | UPath]) -> ImageSite:
+    problems = [row["problem"] for row in rows if row["problem"]]
+    return ImageSite(
+        plate=plate,
+        well=key[0],
+        site=key[1],
+        original_shape=(rows[0]["height"] or 0, rows[0]["width"] or 0),
+        images=tuple(paths[row["path"]] for row in rows),
+        fingerprints=tuple(row["fingerprint"] or "" for row in rows),
+        names=tuple(row["path"] for row in rows),
+        problem="; ".join(problems) or None,
+    )
+
+
+def usable(sites: Sequence[ImageSite]) -> list[ImageSite]:
+    """The sites without a problem."""
+    return [site for site in sites if site.problem is None]
+
+
+def failures_of(sites: Sequence[ImageSite]) -> list[SiteFailure]:
+    """The sites with a problem, as failures."""
+    return [SiteFailure(site.well, site.site, site.problem) for site in sites if site.problem is not None]
+
+
+def refuse_failures(failures: Sequence[SiteFailure], *, plate: str, finished: int, on_bad_site: str) -> None:
+    """Raise ImageFileError naming every failed site, unless the project says to go on without them."""
+    if not failures or on_bad_site == "skip":
+        return
+    raise ImageFileError(
+        [
+            Problem(
+                failure.problem,
+                f"plate {plate}, well {failure.well}, site {failure.site}",
+                f"replace the image and run again ({finished} finished sites are kept), or set "
+                "`on_bad_site: skip` in project.yaml to go on without it",
+            )
+            for failure in failures
+        ]
+    )
+
+
+def _described(plane: np.ndarray) -> str:
+    return f"{plane.shape[0]} x {plane.shape[1]} {plane.dtype}"

@@ -1,0 +1,240 @@
+"""The image index as the user writes it (inputs/metadata/index.csv or .parquet), checked row by row.
+
+One row is one field of view; identifiers stay strings throughout, so a site "01" stays "01".
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from upath import UPath
+
+from dp_assets.config.errors import ImageIndexError, Problem
+from dp_assets.storage.schemas import IMAGE_INDEX, PLATE, SITE, SITE_KEY, WELL
+
+INDEX_NAMES = ("index.csv", "index.parquet")
+PLATE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+WELL_OR_SITE_NAME = re.compile(r"^[^\x00-\x1f/\\|]+$")
+LONGEST_NAME = 128
+MOST_PROBLEMS = 50
+
+
+@dataclass(frozen=True)
+class IndexLocation:
+    """Where the index lies, and what its paths are relative to.
+
+    Attributes
+    ----------
+    path : the index file.
+    images : folder that channel paths are relative to (`inputs/images`).
+    image_roots : further folders that absolute paths may lie under.
+    """
+
+    path: Path | UPath
+    images: Path | UPath
+    image_roots: tuple[str, ...] = ()
+
+
+def find_index(metadata: Path | UPath) -> Path | UPath:
+    """The index file in the folder `metadata`. Raises ImageIndexError when there is none, or more than one."""
+    found = [metadata / name for name in INDEX_NAMES if (metadata / name).exists()]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ImageIndexError(
+            f"there are two indexes: {', '.join(path.name for path in found)}",
+            where=str(metadata),
+            remedy="keep one of them",
+        )
+    raise ImageIndexError(
+        "there is no image index",
+        where=str(metadata),
+        remedy=f"write {INDEX_NAMES[0]} with columns {', '.join(SITE_KEY)} and one path column per channel",
+    )
+
+
+def read_index(location: IndexLocation, channels: Sequence[str]) -> pa.Table:
+    """Read and check the index; every problem is reported at once.
+
+    Returns
+    -------
+    Table with `Metadata_Plate`, `Metadata_Well`, `Metadata_Site` first and every other column as it is named in the
+    file, all strings; empty cells are empty strings. Row order is the file's.
+
+    Raises
+    ------
+    ImageIndexError : missing columns, empty index, names that cannot be keys or file names, (plate, well, site) given
+        twice, empty paths, paths that leave the allowed folders.
+    """
+    frame = _read_strings(location.path)
+    problems = _column_problems(frame, channels, str(location.path))
+    if not problems and frame.empty:
+        problems = [_problem(location, None, PLATE, "the index has no rows", "list at least one field of view")]
+    if not problems:
+        problems = [
+            *_name_problems(frame, location),
+            *_duplicate_problems(frame, location),
+            *_path_problems(frame, channels, location),
+        ]
+    if problems:
+        more = len(problems) - MOST_PROBLEMS
+        shown = problems[:MOST_PROBLEMS]
+        if more > 0:
+            shown.append(Problem(f"... and {more} more problems", str(location.path), "put these right first"))
+        raise ImageIndexError(shown)
+    ordered = [*SITE_KEY, *(name for name in frame.columns if name not in SITE_KEY)]
+    return IMAGE_INDEX.enforce(
+        pa.table({name: pa.array(frame[name].astype(object), pa.string()) for name in ordered})
+    )
+
+
+def _read_strings(path: Path | UPath) -> pd.DataFrame:
+    try:
+        with path.open("rb") as stream:
+            if path.suffix == ".parquet":
+                return pq.read_table(stream).to_pandas().map(_as_identifier)
+            return pd.read_csv(
+                stream, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8-sig"
+            )
+    except pd.errors.EmptyDataError as error:
+        raise ImageIndexError(
+            "the index is empty", where=str(path), remedy=f"give it a header with {', '.join(SITE_KEY)}"
+        ) from error
+    except (pd.errors.ParserError, UnicodeDecodeError, pa.ArrowInvalid) as error:
+        raise ImageIndexError(
+            f"the index cannot be read: {error}", where=str(path), remedy="save it as UTF-8 CSV or as Parquet"
+        ) from error
+
+
+def _as_identifier(value: object) -> str:
+    """A value of a typed column as the string a user would write for it."""
+    if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
+        return ""
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
+
+
+def _column_problems(frame: pd.DataFrame, channels: Sequence[str], where: str) -> list[Problem]:
+    present = ", ".join(map(str, frame.columns))
+    found = [
+        Problem(f"column {name} is missing; columns are: {present}", where, f"add a column {name}")
+        for name in SITE_KEY
+        if name not in frame.columns
+    ]
+    found += [
+        Problem(
+            f"there is no column for channel {name}; columns are: {present}",
+            where,
+            f"add a column {name} with the path of each image, or correct dataset.images.channels",
+        )
+        for name in channels
+        if name not in frame.columns
+    ]
+    return found
+
+
+def _problem(location: IndexLocation, row: int | None, column: str, what: str, remedy: str) -> Problem:
+    # Row numbers are those an editor or spreadsheet shows: the header is line 1.
+    line = "" if row is None else f", line {row + 2}"
+    return Problem(what, f"{location.path}{line}, column {column}", remedy)
+
+
+def _name_problems(frame: pd.DataFrame, location: IndexLocation) -> list[Problem]:
+    found = []
+    for column, pattern in ((PLATE, PLATE_NAME), (WELL, WELL_OR_SITE_NAME), (SITE, WELL_OR_SITE_NAME)):
+        for row, name in _first_rows(frame[column]):
+            why = _why_unusable(name, pattern)
+            if why:
+                found.append(
+                    _problem(
+                        location,
+                        row,
+                        column,
+                        f"{name!r} cannot be used as a name: {why}",
+                        "rename it: letters, digits, '.', '_' and '-', beginning with a letter or digit",
+                    )
+                )
+    return found
+
+
+def _first_rows(column: pd.Series) -> Iterable[tuple[int, str]]:
+    """Each different value with the first row it stands in."""
+    first = column.reset_index(drop=True).drop_duplicates()
+    return zip(first.index, first, strict=True)
+
+
+def _why_unusable(name: str, pattern: re.Pattern[str]) -> str | None:
+    if not name:
+        return "it is empty"
+    if len(name) > LONGEST_NAME:
+        return f"it is longer than {LONGEST_NAME} characters"
+    if "..." in name or name in (".", ".."):
+        return "dots in a row name a range or a folder"
+    if not pattern.match(name):
+        return "it holds characters that file names or partition keys cannot"
+    return None
+
+
+def _duplicate_problems(frame: pd.DataFrame, location: IndexLocation) -> list[Problem]:
+    keys = frame.reset_index(drop=True)[list(SITE_KEY)]
+    repeated = keys[keys.duplicated(keep="first")]
+    return [
+        _problem(
+            location,
+            int(row),
+            SITE,
+            f"plate {plate}, well {well}, site {site} is listed more than once",
+            "keep one row per field of view",
+        )
+        for row, (plate, well, site) in zip(
+            repeated.index, repeated.itertuples(index=False, name=None), strict=True
+        )
+    ]
+
+
+def _path_problems(
+    frame: pd.DataFrame, channels: Sequence[str], location: IndexLocation
+) -> list[Problem]:
+    found = []
+    for channel in channels:
+        for row, value in enumerate(frame[channel]):
+            why = why_outside(value, location.image_roots)
+            if why:
+                found.append(
+                    _problem(
+                        location,
+                        row,
+                        channel,
+                        f"{value!r} is not a usable path: {why}",
+                        "give a path relative to inputs/images, or add its folder to image_roots in project.yaml",
+                    )
+                )
+    return found
+
+
+def why_outside(value: str, image_roots: Sequence[str]) -> str | None:
+    """Why `value` is not a path inside the allowed folders; None when it is."""
+    if not value.strip():
+        return "it is empty"
+    if "\x00" in value or "\n" in value:
+        return "it holds a control character"
+    if ".." in PurePosixPath(value.replace("\\", "/")).parts:
+        return "it climbs out of its folder"
+    if value.startswith("/") or "://" in value:
+        if not any(value.startswith(root.rstrip("/") + "/") for root in image_roots):
+            return "absolute paths are allowed only under image_roots"
+    return None
+
+
+def resolve_image(value: str, location: IndexLocation) -> Path | UPath:
+    """The file a channel path of the index means."""
+    if "://" in value:
+        return UPath(value)
+    if value.startswith("/"):
+        return Path(value)
+    return location.images / value

@@ -1,0 +1,214 @@
+"""The tables that describe one plate: its images, its annotations and its cells, made from the index and the files."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from upath import UPath
+
+from dp_assets.config.errors import ImageFileError, LocationsError, Problem, ProjectError
+from dp_assets.storage.images import DEFAULT_MAXIMUM_PIXELS, ImageInfo, inspect_image
+from dp_assets.storage.index_file import IndexLocation, resolve_image
+from dp_assets.storage.locations_file import locations_path, read_locations
+from dp_assets.storage.read_ahead import read_ahead
+from dp_assets.storage.schemas import (
+    CELL,
+    CELL_LOCATIONS,
+    CENTER_X,
+    CENTER_Y,
+    PLATE,
+    PLATE_ANNOTATIONS,
+    PLATE_IMAGES,
+    SITE,
+    SITE_KEY,
+    WELL,
+)
+from dp_assets.storage.tables import with_provenance
+
+Progress = Callable[[int, int], None]
+
+
+def plate_rows(index: pa.Table, plate: str) -> pa.Table:
+    """The rows of one plate, wells together in order of first appearance.
+
+    Raises
+    ------
+    ProjectError : the index does not list the plate.
+    """
+    rows = index.filter(pc.equal(index[PLATE], plate))
+    if rows.num_rows == 0:
+        raise ProjectError(
+            f"the image index does not list plate {plate}",
+            where="image_index",
+            remedy="add the plate to inputs/metadata/index.csv and materialize image_index, or delete the partition",
+        )
+    wells = rows[WELL].to_pylist()
+    first = {well: number for number, well in enumerate(dict.fromkeys(wells))}
+    order = sorted(range(len(wells)), key=lambda row: first[wells[row]])
+    return rows.take(order)
+
+
+def describe_plate_images(
+    index: pa.Table,
+    plate: str,
+    channels: Sequence[str],
+    location: IndexLocation,
+    *,
+    bits: int,
+    workers: int,
+    maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS,
+    progress: Progress = lambda done, total: None,
+) -> pa.Table:
+    """One row per site and channel: path, size, type and content fingerprint of every image of a plate.
+
+    Every file is read once. An image that is missing, damaged, or unlike the rest of the plate gets the reason in
+    column `problem` instead of stopping the plate.
+
+    Returns
+    -------
+    Table of schema `plate_images`, sites in the order of `plate_rows`.
+    """
+    rows = plate_rows(index, plate).to_pylist()
+    wanted = [(row, channel) for row in rows for channel in channels]
+
+    def inspect(item: tuple[dict, str]) -> ImageInfo | ProjectError:
+        row, channel = item
+        try:
+            return inspect_image(resolve_image(row[channel], location), maximum_pixels=maximum_pixels)
+        except ImageFileError as error:
+            return error
+
+    records = []
+    for (row, channel), found in read_ahead(wanted, inspect, workers=workers):
+        record = {**{name: row[name] for name in SITE_KEY}, "channel": channel, "path": row[channel]}
+        if isinstance(found, ImageInfo):
+            record |= {
+                "height": found.height,
+                "width": found.width,
+                "dtype": found.dtype,
+                "bytes": found.bytes,
+                "fingerprint": found.fingerprint,
+            }
+        else:
+            record["problem"] = "; ".join(f"{p.where}: {p.what}" for p in found.problems)
+        records.append(record)
+        progress(len(records), len(wanted))
+    _mark_odd_images(records, bits)
+    schema = pa.schema([pa.field(name, kind) for name, (kind, _) in PLATE_IMAGES.required.items()])
+    return pa.Table.from_pylist(records, schema=schema)
+
+
+def _mark_odd_images(records: list[dict], bits: int) -> None:
+    """Give a problem to images that differ from most of the plate, or do not fit the configured bit depth."""
+    kinds = Counter((r["height"], r["width"], r["dtype"]) for r in records if "dtype" in r)
+    if not kinds:
+        return
+    usual = kinds.most_common(1)[0][0]
+    for record in records:
+        if "dtype" not in record:
+            continue
+        kind = (record["height"], record["width"], record["dtype"])
+        if kind != usual:
+            record["problem"] = (
+                f"{record['path']} is {kind[0]} x {kind[1]} {kind[2]} (rows x columns); the plate's images are "
+                f"{usual[0]} x {usual[1]} {usual[2]}"
+            )
+        elif bits == 8 and record["dtype"] == "uint16":
+            record["problem"] = f"{record['path']} is uint16, but dataset.images.bits is 8"
+
+
+def image_paths(plate_images: pa.Table, location: IndexLocation) -> dict[str, Path | UPath]:
+    """The file meant by each value of column `path`."""
+    return {value: resolve_image(value, location) for value in plate_images["path"].unique().to_pylist()}
+
+
+def annotate_plate(index: pa.Table, plate: str, channels: Sequence[str]) -> pa.Table:
+    """The annotations of one plate: every column of the index but the image paths, named `Metadata_*`, strings.
+
+    Returns
+    -------
+    Table of schema `plate_annotations`; the column `Treatment` of the index becomes `Metadata_Treatment`.
+    """
+    rows = plate_rows(index, plate).drop_columns(list(channels))
+    return PLATE_ANNOTATIONS.enforce(rows.rename_columns([annotation_column(name) for name in rows.column_names]))
+
+
+def annotation_column(name: str) -> str:
+    """The name of an index column among the annotations."""
+    return name if name.startswith("Metadata_") else f"Metadata_{name}"
+
+
+def collect_locations(
+    plate: str, sites: Sequence[tuple[str, str]], folder: Path | UPath, *, workers: int
+) -> pa.Table:
+    """All cells of a plate from its locations files.
+
+    Parameters
+    ----------
+    sites : (well, site) of every field of view, in the order wanted.
+
+    Returns
+    -------
+    Table of schema `cell_locations`: one row per cell, `Metadata_Cell` is the row in the site's file. The provenance
+    holds `sites` ({well/site: cells}) with zero for sites without cells, and `without_file`.
+
+    Raises
+    ------
+    LocationsError : some file cannot be used; the problems of all files are listed.
+    """
+
+    def read(key: tuple[str, str]) -> object:
+        try:
+            return read_locations(locations_path(folder, plate, *key))
+        except LocationsError as error:
+            return error
+
+    frames: list[pd.DataFrame] = []
+    counts: dict[str, int] = {}
+    without_file: list[str] = []
+    problems: list[Problem] = []
+    for (well, site), found in read_ahead(sites, read, workers=workers):
+        if isinstance(found, LocationsError):
+            problems += found.problems
+            continue
+        cells = found.frame  # type: ignore[attr-defined]
+        counts[f"{well}/{site}"] = len(cells)
+        if not found.file_found:  # type: ignore[attr-defined]
+            without_file.append(f"{well}/{site}")
+        if len(cells):
+            frames.append(_identified(cells, plate, well, site))
+    if problems:
+        raise LocationsError(problems)
+    table = _stacked(frames)
+    return with_provenance(table, sites=counts, without_file=without_file)
+
+
+def _identified(cells: pd.DataFrame, plate: str, well: str, site: str) -> pd.DataFrame:
+    identity = pd.DataFrame(
+        {PLATE: plate, WELL: well, SITE: site, CELL: [str(row) for row in range(len(cells))]}, dtype=object
+    )
+    carried = cells.drop(columns=[name for name in identity.columns if name in cells.columns])
+    return pd.concat([identity, carried.reset_index(drop=True)], axis=1)
+
+
+def _stacked(frames: list[pd.DataFrame]) -> pa.Table:
+    required = pa.schema([pa.field(name, kind) for name, (kind, _) in CELL_LOCATIONS.required.items()])
+    if not frames:
+        return required.empty_table()
+    cells = pd.concat(frames, ignore_index=True)
+    carried = [name for name in cells.columns if name not in required.names]
+    columns = {field.name: pa.array(cells[field.name], field.type) for field in required}
+    for name in carried:
+        numeric = pd.api.types.is_numeric_dtype(cells[name].dtype)
+        values = cells[name] if numeric else cells[name].map(str, na_action="ignore")
+        columns[name] = pa.array(values, pa.float64() if numeric else pa.string(), from_pandas=True)
+    return CELL_LOCATIONS.enforce(pa.table(columns))
+
+
+def cells_outside(locations: pa.Table, height: int, width: int) -> int:
+    """How many cells have their centre outside the image (their crops are partly or wholly empty)."""
+    x, y = locations[CENTER_X].to_numpy(), locations[CENTER_Y].to_numpy()
+    return int(((x < 0) | (y < 0) | (x > width - 1) | (y > height - 1)).sum())

@@ -1,0 +1,50 @@
+"""What a published result was made from, whatever its format."""
+
+import json
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from upath import UPath
+
+from dp_assets.config.errors import StoreError
+from dp_assets.storage.atomic import atomic_file
+from dp_assets.storage.folders import MANIFEST, open_folder
+from dp_assets.storage.tables import StoredTable, read_provenance
+
+FINGERPRINT_ENTRY = "fingerprint"
+
+
+def published_fingerprint(path: Path | UPath) -> str | None:
+    """The fingerprint of what lies at `path` (a Parquet table, an npz file or a folder); None when nothing usable does.
+
+    A damaged result counts as none, so that it is made again instead of being believed.
+    """
+    try:
+        if path.suffix == ".parquet":
+            return read_provenance(StoredTable(path).schema()).get("fingerprint") if path.exists() else None
+        if path.suffix == ".npz":
+            return str(read_arrays(path)[FINGERPRINT_ENTRY]) if path.exists() else None
+        return open_folder(path).fingerprint if (path / MANIFEST).exists() else None
+    except (StoreError, KeyError, json.JSONDecodeError):
+        return None
+
+
+def write_arrays(path: Path | UPath, arrays: dict[str, np.ndarray], fingerprint: str) -> None:
+    """Write named arrays as a compressed npz file with the fingerprint of what they were made from; no pickle."""
+    with atomic_file(path) as sink:
+        np.savez_compressed(sink, allow_pickle=False, **{**arrays, FINGERPRINT_ENTRY: np.asarray(fingerprint)})
+
+
+def read_arrays(path: Path | UPath) -> dict[str, np.ndarray]:
+    """Read an npz file. FileNotFoundError when it is not there; StoreError when it is damaged."""
+    with path.open("rb") as stream:
+        try:
+            with np.load(stream, allow_pickle=False) as stored:
+                return {name: stored[name] for name in stored.files}
+        except (BadZipFile, ValueError, OSError, EOFError) as error:
+            raise StoreError(
+                f"the file cannot be read: {error}",
+                where=str(path),
+                remedy="delete it and materialize its asset again",
+            ) from error

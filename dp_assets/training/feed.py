@@ -1,0 +1,79 @@
+"""The cells of one epoch as batches for Keras, read ahead by threads."""
+
+import math
+from concurrent.futures import Future, ThreadPoolExecutor
+from types import TracebackType
+from typing import Self
+
+import keras
+import numpy as np
+
+from dp_assets.training.cells import LabelledCells
+
+Batch = tuple[np.ndarray, np.ndarray]
+
+
+class CropFeed(keras.utils.PyDataset):
+    """One epoch: a fixed list of cells, cut into batches.
+
+    An epoch is one object, never changed, so no thread can run on into the next epoch with the former order.
+    Reading ahead is done here and not by Keras' own workers: those lose the type of an exception, so that a
+    damaged crop store would come out as an error of the backend, and cost a tenth of a second at the end of
+    each epoch.
+
+    Parameters
+    ----------
+    cells : where the crops and labels come from.
+    rows : int64 (n,), the epoch's cells in order.
+    classes : number of classes, the width of the one-hot labels.
+    batch_size : cells in a batch; the last batch may be shorter.
+    workers : threads that read.
+    """
+
+    def __init__(
+        self, cells: LabelledCells, rows: np.ndarray, *, classes: int, batch_size: int, workers: int = 2
+    ) -> None:
+        super().__init__(workers=1)
+        self._cells = cells
+        self._rows = rows
+        self._one_hot = np.eye(classes, dtype=np.float32)
+        self.batch_size = batch_size
+        self._ahead = 2 * workers
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="crop-feed")
+        self._pending: dict[int, Future[Batch]] = {}
+        self.failure: Exception | None = None
+
+    @property
+    def crop_shape(self) -> tuple[int, int, int]:
+        """Shape of a crop: (rows, cols, channels)."""
+        return self._cells.crops.shape
+
+    def __len__(self) -> int:
+        """Number of batches: cells / batch_size, rounded up."""
+        return math.ceil(len(self._rows) / self.batch_size)
+
+    def __getitem__(self, index: int) -> Batch:
+        """Batch `index`: crops float32 (n, rows, cols, channels) and one-hot labels float32 (n, classes).
+
+        What the crop source raises is raised here, and kept in `failure` because Keras wraps it up.
+        """
+        for ahead in range(index, min(index + self._ahead + 1, len(self))):
+            if ahead not in self._pending:
+                self._pending[ahead] = self._pool.submit(self._read, ahead)
+        try:
+            return self._pending.pop(index).result()
+        except Exception as error:
+            self.failure = self.failure or error
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _read(self, index: int) -> Batch:
+        rows = self._rows[index * self.batch_size : (index + 1) * self.batch_size]
+        return self._cells.crops.read(rows), self._one_hot[self._cells.labels[rows]]

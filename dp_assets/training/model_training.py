@@ -1,0 +1,131 @@
+"""From a training set to a model folder: choose the cells, train, write the card."""
+
+import math
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from dp_assets.storage.folders import FolderWriter
+from dp_assets.storage.model_folder import CARD_FILE, ModelCard, card_facts, write_card
+from dp_assets.storage.schemas import PLATE
+from dp_assets.training.cells import LabelledCells
+from dp_assets.training.model_card_making import card_of
+from dp_assets.training.model_loading import load_trained_network
+from dp_assets.training.outcome import EpochReport, TrainingOutcome
+from dp_assets.training.model_plan import TrainingPlan
+from dp_assets.training.store_crops import StoreCrops
+from dp_assets.training.trainer import train_network
+from dp_assets.training.training_set import TRAINING, VALIDATION
+
+
+def train_model(
+    plan: TrainingPlan,
+    *,
+    content: str,
+    work: Path,
+    published: Path | None,
+    xla: bool,
+    progress: Callable[[EpochReport], None],
+    finished: Callable[[], None],
+) -> tuple[FolderWriter, TrainingOutcome]:
+    """Train in the work folder and return the model folder to publish.
+
+    Parameters
+    ----------
+    content : fingerprint of the plan.
+    work : local folder of the training; a killed run goes on in it.
+    published : local folder of the model published before, if any: when only more epochs are wanted, it is continued.
+    finished : called after publication.
+    """
+    if published is not None and not work.exists():
+        shutil.copytree(published, work)
+    cells = {split: _labelled(plan, plan.training_set.part(split)) for split in (TRAINING, VALIDATION)}
+    outcome = train_network(
+        settings=plan.settings,
+        classes=plan.training_set.classes,
+        training=cells[TRAINING],
+        validation=_validation(plan, cells),
+        folder=work,
+        dtype_policy=plan.precision,
+        xla=xla,
+        content=plan.crops_fingerprint,
+        progress=progress,
+    )
+    card = _card(plan, outcome, load_trained_network(work), content)
+    writer = FolderWriter(
+        fingerprint=content,
+        facts={"card": card_facts(card), "resumed_from": outcome.resumed_from},
+        fill=lambda folder: _fill(folder, work, card),
+        finished=finished,
+    )
+    return writer, outcome
+
+
+def _labelled(plan: TrainingPlan, cells: pa.Table) -> LabelledCells:
+    network = plan.settings.images
+    crops = StoreCrops(
+        plan.stores,
+        cells,
+        network.channels,
+        geometry=plan.geometry,
+        normalization=plan.settings.single_cells.normalization,
+        plate_ranges=plan.plate_ranges,
+    )
+    return LabelledCells(crops, cells["class_index"].to_numpy().astype(np.int64))
+
+
+def _validation(plan: TrainingPlan, cells: Mapping[str, LabelledCells]) -> LabelledCells | None:
+    """The cells to judge by: `validation.frame` names the split (handbook 5.1)."""
+    frame = plan.settings.validation.frame
+    if frame == "all":
+        return _labelled(plan, plan.training_set.cells)
+    return cells[TRAINING if frame == "train" else VALIDATION]
+
+
+def _card(plan: TrainingPlan, outcome: TrainingOutcome, network: object, content: str) -> ModelCard:
+    return card_of(
+        network,  # type: ignore[arg-type]
+        plan.settings,
+        name=plan.settings.network.name,
+        conv_blocks=plan.settings.network.params.conv_blocks,
+        precision=plan.precision,
+        source="train",
+        classes=plan.training_set.classes,
+        plates=tuple(sorted(set(plan.training_set.cells[PLATE].to_pylist()))),
+        trained_on=content,
+        epochs=outcome.epochs,
+        best_epoch=outcome.best_epoch,
+        scores=last_scores(outcome.history),
+    )
+
+
+def last_scores(history: pd.DataFrame) -> dict[str, float]:
+    """Loss and metrics of the last epoch; those of the validation from the last epoch that had one."""
+    scores = {}
+    for name in history.columns:
+        values = history[name].dropna()
+        if name not in ("epoch", "learning_rate", "seconds") and len(values):
+            scores[str(name)] = float(values.iloc[-1])
+    return {name: value for name, value in scores.items() if math.isfinite(value)}
+
+
+def _fill(folder: Path, work: Path, card: ModelCard) -> None:
+    shutil.copytree(work, folder, dirs_exist_ok=True, copy_function=_link, ignore=_unpublished)
+    write_card(folder, card)
+
+
+def _unpublished(_: str, names: list[str]) -> set[str]:
+    return {name for name in names if name.startswith(".") or name in (CARD_FILE, "MANIFEST.json")}
+
+
+def _link(source: str, target: str) -> str:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+    return target

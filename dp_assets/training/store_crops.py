@@ -1,0 +1,106 @@
+"""Cells of several plates' crop stores as one source of normalised crops for a network."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from dp_assets.config.errors import TrainingDataError
+from dp_assets.imaging.cropping import CropGeometry, resample_windows
+from dp_assets.imaging.normalization import normalize_crops
+from dp_assets.storage.crop_store import CropStore
+from dp_assets.storage.schemas import PLATE
+
+PlateRange = tuple[np.ndarray, np.ndarray]
+
+
+class StoreCrops:
+    """The crops of a training set, read from crop stores on demand. A `CropSource`.
+
+    Parameters
+    ----------
+    stores : plate -> its crop store.
+    cells : rows of a training_set table, in the order of this source.
+    channels : channel names in the order the network wants.
+    sampling, box_size, margin, normalization : how windows become crops.
+    plate_ranges : plate -> (lower (c,), upper (c,)) grey levels, for normalization "plate".
+    """
+
+    def __init__(
+        self,
+        stores: Mapping[str, CropStore],
+        cells: pa.Table,
+        channels: Sequence[str],
+        *,
+        geometry: CropGeometry,
+        normalization: str,
+        plate_ranges: Mapping[str, PlateRange] | None = None,
+    ) -> None:
+        names = cells[PLATE].to_pylist()
+        self._plates = sorted(set(names))
+        missing = [plate for plate in self._plates if plate not in stores]
+        if missing:
+            raise TrainingDataError(
+                f"the training set names plates without exported crops: {', '.join(missing)}",
+                where="single_cells",
+                remedy="materialize the single_cells asset of these plates",
+            )
+        numbers = {plate: number for number, plate in enumerate(self._plates)}
+        self._plate_of = np.array([numbers[name] for name in names], np.int32)
+        self._row_of = cells["store_row"].to_numpy()
+        self._stores = [stores[plate] for plate in self._plates]
+        self._geometry = geometry
+        self._normalization = normalization
+        self._ranges = plate_ranges or {}
+        self._channel_orders = [self._order(store, channels) for store in self._stores]
+        self._indexes = [_Positions(store) for store in self._stores]
+        self.shape = (geometry.box_size, geometry.box_size, len(channels))
+
+    def __len__(self) -> int:
+        return len(self._row_of)
+
+    def read(self, rows: np.ndarray) -> np.ndarray:
+        """Normalised crops of some cells, (cells, box, box, channels) float32, in the order asked for."""
+        rows = np.asarray(rows)
+        crops = np.empty((len(rows), *self.shape), np.float32)
+        for plate in np.unique(self._plate_of[rows]):
+            chosen = np.flatnonzero(self._plate_of[rows] == plate)
+            crops[chosen] = self._read_plate(int(plate), self._row_of[rows[chosen]])
+        return crops
+
+    def _read_plate(self, plate: int, store_rows: np.ndarray) -> np.ndarray:
+        store, positions = self._stores[plate], self._indexes[plate]
+        windows = store.windows(store_rows)[..., self._channel_orders[plate]]
+        crops = resample_windows(
+            windows,
+            positions.origins[store_rows],
+            positions.centres[store_rows],
+            self._geometry,
+            positions.original_shape,
+            positions.array_shape,
+        )
+        return normalize_crops(crops, self._normalization, self._ranges.get(self._plates[plate]))
+
+    @staticmethod
+    def _order(store: CropStore, channels: Sequence[str]) -> list[int]:
+        absent = [name for name in channels if name not in store.channels]
+        if absent:
+            raise TrainingDataError(
+                f"the crop store has channels {', '.join(store.channels)}; {', '.join(absent)} is wanted",
+                where=str(store.folder.path),
+                remedy="materialize the single_cells asset of this plate again",
+            )
+        return [store.channels.index(name) for name in channels]
+
+
+class _Positions:
+    """Where the windows of one store come from, as arrays."""
+
+    def __init__(self, store: CropStore) -> None:
+        index = store.index
+        self.origins = np.stack([index["origin_row"].to_numpy(), index["origin_col"].to_numpy()], axis=1)
+        self.centres = np.stack([index["centre_row"].to_numpy(), index["centre_col"].to_numpy()], axis=1)
+        first = index.slice(0, 1).to_pylist()[0] if len(store) else None
+        # All images of a plate have one size (plate_images sees to that), so the first cell's holds for all.
+        self.original_shape = (first["original_rows"], first["original_cols"]) if first else (0, 0)
+        self.array_shape = (first["array_rows"], first["array_cols"]) if first else (0, 0)
