@@ -1,66 +1,7 @@
-"""The front door for Dagster: `build_defs(project)` for any project, and `defs` for the one named by the environment."""
+"""The front door for Dagster: `build_defs(project)` for any project, and `defs` for the one the environment names."""
 
-import logging
-import os
-from pathlib import Path
-from typing import Any
+from dp_assets.orchestration.code_location import build_defs, project_folder
 
-import dagster as dg
-
-from dp_assets.config.errors import describe
-from dp_assets.config.project import load_project
-from dp_assets.orchestration.accelerator_resource import AcceleratorResource
-from dp_assets.orchestration.io_managers import io_managers
-from dp_assets.orchestration.jobs import stage_jobs
-from dp_assets.orchestration.lanes import project_graph
-from dp_assets.orchestration.project_resource import ProjectResource
-
-PROJECT_VARIABLE = "DP_PROJECT"
-DEFAULT_PROJECT = "project"
-
-logger = logging.getLogger(__name__)
-
-
-def project_folder() -> Path:
-    """The project: `$DP_PROJECT`, else the current folder when it holds `inputs/`, else `./project`."""
-    named = os.environ.get(PROJECT_VARIABLE)
-    if named:
-        return Path(named).resolve()
-    here = Path.cwd()
-    return here if (here / "inputs").is_dir() else here / DEFAULT_PROJECT
-
-
-def build_defs(project: Path | str, **overrides: Any) -> dg.Definitions:
-    """The definitions of a project.
-
-    Parameters
-    ----------
-    project : the project folder; it may be empty or not there yet, then only `image_index` exists.
-    overrides : resources by key (`project`, `accelerator`, `table_io`, ...) in place of the usual ones.
-
-    Raises
-    ------
-    ConfigurationError : `project.yaml` is wrong. Wrong experiment files are logged, and only their lanes are missing.
-    """
-    root = Path(project).resolve()
-    root.mkdir(parents=True, exist_ok=True)
-    loaded = load_project(root)
-    graph = project_graph(loaded)
-    for name, problems in graph.missing.items():
-        logger.warning("experiment %s has no assets: %s", name, describe(problems))
-    resource = ProjectResource.of(loaded)
-    resources: dict[str, Any] = {
-        "project": resource,
-        "accelerator": AcceleratorResource(),
-        **io_managers(str(root), resource.store),
-        **overrides,
-    }
-    return dg.Definitions(
-        assets=graph.assets,
-        jobs=stage_jobs(graph),
-        resources=resources,
-        executor=dg.in_process_executor,
-    )
-
+__all__ = ["build_defs", "defs", "project_folder"]
 
 defs = build_defs(project_folder())

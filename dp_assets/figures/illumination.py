@@ -26,7 +26,7 @@ def illumination_figure(functions: np.ndarray, channels: Sequence[str], plate: s
 
     Returns
     -------
-    PNG bytes. All maps share one colour scale: dark where the light was weakest.
+    PNG bytes. All maps share one colour scale: bright where the light was strongest.
     """
     small = shrink(np.asarray(functions, np.float32), LONGEST_SIDE)
     rows, cols, count = small.shape
@@ -41,7 +41,7 @@ def illumination_figure(functions: np.ndarray, channels: Sequence[str], plate: s
     for axes in panels:
         axes.set_axis_off()
     for axes, channel, i in zip(panels, channels, range(count), strict=False):
-        drawn = axes.contourf(np.clip(small[..., i], 1, highest), levels=levels, cmap="cividis_r")
+        drawn = axes.contourf(np.clip(small[..., i], 1, highest), levels=levels, cmap="cividis")
         axes.invert_yaxis()
         axes.set_aspect("equal")
         axes.set_title(plain(channel), fontsize=LABEL_SIZE, color=INK, loc="left", fontweight="bold", pad=4)

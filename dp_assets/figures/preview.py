@@ -60,7 +60,7 @@ def as_markdown(png: bytes, alt: str) -> str:
 
 def _reduce_colours(picture: Image.Image, colours: int, greys: int | None = None) -> Image.Image:
     if greys is None:
-        return picture.quantize(colours, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        return picture.quantize(colours, method=Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
     return picture.quantize(palette=_regular_palette(colours, greys), dither=Image.Dither.NONE)
 
 

@@ -40,7 +40,8 @@ def training_curves(history: pd.DataFrame) -> bytes:
     curves = [name for name in history.columns if name not in NOT_CURVES and not str(name).startswith("val_")]
     if history.empty or not curves:
         return message_figure(TITLE, "No epoch has been finished yet.")
-    shown = curves[:MOST_PANELS]
+    # The loss first, then metrics in the order of the table.
+    shown = sorted(curves, key=lambda name: name != "loss")[:MOST_PANELS]
     figure = new_figure(max(3.3 * len(shown), 4.4), 2.9)
     last = int(history["epoch"].iloc[-1])
     set_title(figure, f"{TITLE}: {last} epoch{'s' if last != 1 else ''}")

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras
@@ -13,12 +14,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from dp_assets.config.errors import ModelError, StoreError
+from dp_assets.config.errors import DeviceError, ModelError, StoreError
 from dp_assets.training import schedules, trainer
 from dp_assets.training.assembly import assemble
 from dp_assets.training.cells import LabelledCells
 from dp_assets.training.identity import training_identity
 from dp_assets.training.model_loading import load_trained_network
+from dp_assets.training.one_epoch import Draw, fit_epoch
 from dp_assets.training.outcome import EpochReport, TrainingOutcome
 from dp_assets.training.resume_state import read_progress
 from dp_assets.training.trainer import train_network
@@ -334,7 +336,7 @@ def loss_of(box: int, **settings: Any) -> tuple[float, np.ndarray, np.ndarray, k
     crops = np.random.default_rng(0).random((6, box, box, 2), np.float32)
     labels = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2]]
     loss = trainee.model.evaluate(crops, labels, verbose=0, return_dict=True)["loss"]
-    return loss, trainee.network.predict(crops, verbose=0), labels, trainee.network
+    return loss, np.asarray(trainee.network(crops)), labels, trainee.network
 
 
 def test_efficientnet_smooths_labels_and_decays_weights() -> None:
@@ -420,6 +422,21 @@ def test_errors_of_the_crop_source_come_out_unchanged(tmp_path: Path) -> None:
             folder=tmp_path,
         )
     assert caught.value.__cause__ is None
+
+
+def test_too_little_memory_names_the_batch_size() -> None:
+    class ResourceExhaustedError(Exception):
+        """As TensorFlow calls it."""
+
+    def fit(*_: Any, **__: Any) -> None:
+        raise ResourceExhaustedError("OOM when allocating tensor")
+
+    trainee = SimpleNamespace(model=SimpleNamespace(fit=fit))
+    draw = Draw(TRAINING, np.arange(10), len(CLASSES), batch_size=8, workers=1)
+    with pytest.raises(
+        DeviceError, match="not enough memory for batches of 8 crops of 12 x 12 pixels and 2 ch"
+    ):
+        fit_epoch(trainee, draw)  # type: ignore[arg-type]
 
 
 def test_trains_without_validation_cells(tmp_path: Path) -> None:

@@ -1,0 +1,185 @@
+"""The front door for people: `dp-assets setup | demo | doctor | split | run | figure | ui`."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from dp_assets import __version__
+from dp_assets.config.errors import ProjectError
+from dp_assets.orchestration.code_location import project_folder
+from dp_assets.orchestration.stage_runner import STAGES
+
+console = Console(highlight=False, soft_wrap=True)
+errors = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+class _Group(click.Group):
+    """Commands whose user errors end in a message and exit code 1, never in a traceback."""
+
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except ProjectError as error:
+            errors.print(f"[red]error:[/red] {_plain(str(error))}")
+            sys.exit(1)
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", "\\[")
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="dp-assets")
+@click.option(
+    "--project",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="DP_PROJECT",
+    help="The project folder. Default: $DP_PROJECT, the current folder when it holds inputs/, else ./project.",
+)
+@click.pass_context
+def main(context: click.Context, project: Path | None) -> None:
+    """Image-based cell profiling as a Dagster asset graph."""
+    if project is not None:
+        os.environ["DP_PROJECT"] = str(project.resolve())
+
+
+def _existing_project() -> Path:
+    root = project_folder()
+    if not (root / "inputs").is_dir():
+        raise ProjectError(
+            "this is not a project folder: it has no inputs/",
+            where=str(root),
+            remedy="run `dp-assets setup` there, or name the folder with --project",
+        )
+    return root
+
+
+@main.command()
+def setup() -> None:
+    """Make the folders of a project and its Dagster instance; what is there stays as it is."""
+    from dp_assets.orchestration.project_setup import set_up_project
+
+    root = project_folder()
+    made = set_up_project(root)
+    for path in made:
+        console.print(f"made {path}")
+    console.print(
+        f"[green]{root} is ready.[/green] Put images in inputs/images, locations in inputs/locations, index.csv in "
+        "inputs/metadata and an experiment (see configs/experiments) in inputs/config; then `dp-assets doctor`."
+    )
+
+
+@main.command()
+@click.option("--quick", is_flag=True, help="Look whether image files are there, without reading them.")
+def doctor(quick: bool) -> None:
+    """Check configuration, index, images, locations, disk, GPU and Dagster instance; exit code 1 with problems."""
+    from dp_assets.orchestration.doctor import examine
+
+    root = _existing_project()
+    total = 0
+    for part in examine(root, read_images=not quick):
+        mark = "[red]✗[/red]" if part.problems else ("[yellow]![/yellow]" if part.warnings else "[green]✓[/green]")
+        console.print(f"{mark} [bold]{part.name}[/bold]  {_plain(part.summary)}")
+        for problem in part.problems:
+            console.print(f"    [red]problem[/red] {_plain(str(problem))}")
+        for warning in part.warnings:
+            console.print(f"    [yellow]warning[/yellow] {_plain(str(warning))}")
+        total += len(part.problems)
+    console.print(f"[red]{total} problems[/red]" if total else "[green]no problems[/green]")
+    sys.exit(1 if total else 0)
+
+
+@main.command()
+@click.option("--parts", type=click.IntRange(min=1), required=True, help="How many parts.")
+@click.option("--by", type=click.Choice(["plate", "well"]), default="plate", show_default=True, help="What stays whole.")
+def split(parts: int, by: str) -> None:
+    """Divide the index into parts (index-000.csv, ...) for several machines."""
+    from dp_assets.storage.index_split import split_index
+
+    for path in split_index(_existing_project() / "inputs" / "metadata", parts, by):
+        console.print(f"wrote {path}")
+
+
+@main.command()
+@click.argument("stage", type=click.Choice([*STAGES, "all"]))
+@click.option("--plates", "plate_names", help="Comma-separated plates; all registered plates by default.")
+@click.option("--experiment", "experiments", multiple=True, help="Only this experiment (may be repeated).")
+@click.option("--force", is_flag=True, help="Compute again even when nothing has changed.")
+@click.option("--verbose", is_flag=True, help="Show Dagster's log.")
+def run(stage: str, plate_names: str | None, experiments: tuple[str, ...], force: bool, verbose: bool) -> None:
+    """Materialize a stage, or all of them, for all or some plates.
+
+    Nothing is computed twice: what was made from the same images, locations and settings is kept.
+    """
+    from dp_assets.orchestration.run_display import run_stages
+
+    root = _existing_project()
+    os.environ["DP_PROJECT"] = str(root.resolve())
+    wanted = [name.strip() for name in plate_names.split(",") if name.strip()] if plate_names else None
+    stages = list(STAGES) if stage == "all" else [stage]
+    outcomes = run_stages(root, stages, wanted, experiments, force=force, verbose=verbose, console=console)
+    sys.exit(0 if all(outcome.succeeded for outcome in outcomes) else 1)
+
+
+@main.command()
+@click.option("--keep", is_flag=True, help="Use the example that is there instead of writing it again.")
+def demo(keep: bool) -> None:
+    """Write a small example project, materialize its whole graph and show what came out."""
+    from dp_assets.orchestration.demo import run_demo
+
+    root = Path(os.environ.get("DP_PROJECT", "demo_project")).resolve()
+    sys.exit(0 if run_demo(root, keep=keep, console=console) else 1)
+
+
+@main.group()
+def figure() -> None:
+    """Draw figures from published results."""
+
+
+@figure.command("dose-response")
+@click.option("--experiment", required=True, help="Whose well profiles.")
+@click.option("--compound", default="Compound", show_default=True, help="Index column with the compound.")
+@click.option("--dose", default="Concentration", show_default=True, help="Index column with the dose.")
+@click.option("--unit", default="", help="Unit of the doses, for the axis.")
+@click.option("--exclude", multiple=True, metavar="COLUMN=VALUE", help="Leave wells out (may be repeated).")
+@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="PNG file to write.")
+def dose_response(
+    experiment: str, compound: str, dose: str, unit: str, exclude: tuple[str, ...], output: Path
+) -> None:
+    """Distance of well profiles from the controls by dose, with Spearman's rank correlation."""
+    from dp_assets.orchestration.dose_response_report import DoseColumns, dose_response_report
+
+    pairs = tuple((column, value) for column, _, value in (text.partition("=") for text in exclude))
+    png, responses = dose_response_report(_existing_project(), experiment, DoseColumns(compound, dose, pairs, unit))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_bytes(png)
+    for found in responses:
+        console.print(
+            f"{found.compound}: Spearman {found.spearman:.3f} over {len(found.doses)} doses ({found.wells} wells)"
+        )
+    console.print(f"wrote {output}")
+
+
+@main.command()
+@click.option("--port", type=int, default=3000, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True)
+def ui(port: int, host: str) -> None:
+    """Start the Dagster UI on the project (stop it with Ctrl+C)."""
+    from dp_assets.orchestration.project_setup import set_up_project
+    from dp_assets.storage.layout import ProjectLayout
+
+    root = _existing_project().resolve()
+    set_up_project(root)
+    home = os.environ.get("DAGSTER_HOME") or str(ProjectLayout.of(root).dagster_home)
+    environment = {**os.environ, "DP_PROJECT": str(root), "DAGSTER_HOME": home}
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "dp_assets.definitions", "-p", str(port), "-h", host]
+    console.print(f"http://{host}:{port}")
+    sys.exit(subprocess.call(command, env=environment))
+
+
+if __name__ == "__main__":
+    main()
