@@ -38,10 +38,9 @@ def _plain(text: str) -> str:
     "--project",
     type=click.Path(file_okay=False, path_type=Path),
     envvar="DP_PROJECT",
-    help="The project folder. Default: $DP_PROJECT, the current folder when it holds inputs/, else ./project.",
+    help="The project folder. Default: $DP_PROJECT, the current folder if it holds inputs/, else ./project.",
 )
-@click.pass_context
-def main(context: click.Context, project: Path | None) -> None:
+def main(project: Path | None) -> None:
     """Image-based cell profiling as a Dagster asset graph."""
     if project is not None:
         os.environ["DP_PROJECT"] = str(project.resolve())
@@ -68,21 +67,26 @@ def setup() -> None:
     for path in made:
         console.print(f"made {path}")
     console.print(
-        f"[green]{root} is ready.[/green] Put images in inputs/images, locations in inputs/locations, index.csv in "
-        "inputs/metadata and an experiment (see configs/experiments) in inputs/config; then `dp-assets doctor`."
+        f"[green]{root} is ready.[/green] Put images in inputs/images, locations in inputs/locations, "
+        "index.csv in inputs/metadata and an experiment (see configs/experiments) in inputs/config; "
+        "then `dp-assets doctor`."
     )
 
 
 @main.command()
 @click.option("--quick", is_flag=True, help="Look whether image files are there, without reading them.")
 def doctor(quick: bool) -> None:
-    """Check configuration, index, images, locations, disk, GPU and Dagster instance; exit code 1 with problems."""
+    """Check configuration, index, images, locations, disk, GPU and instance; exit code 1 with problems."""
     from dp_assets.orchestration.doctor import examine
 
     root = _existing_project()
     total = 0
     for part in examine(root, read_images=not quick):
-        mark = "[red]✗[/red]" if part.problems else ("[yellow]![/yellow]" if part.warnings else "[green]✓[/green]")
+        mark = (
+            "[red]✗[/red]"
+            if part.problems
+            else ("[yellow]![/yellow]" if part.warnings else "[green]✓[/green]")
+        )
         console.print(f"{mark} [bold]{part.name}[/bold]  {_plain(part.summary)}")
         for problem in part.problems:
             console.print(f"    [red]problem[/red] {_plain(str(problem))}")
@@ -95,7 +99,9 @@ def doctor(quick: bool) -> None:
 
 @main.command()
 @click.option("--parts", type=click.IntRange(min=1), required=True, help="How many parts.")
-@click.option("--by", type=click.Choice(["plate", "well"]), default="plate", show_default=True, help="What stays whole.")
+@click.option(
+    "--by", type=click.Choice(["plate", "well"]), default="plate", show_default=True, help="What stays whole."
+)
 def split(parts: int, by: str) -> None:
     """Divide the index into parts (index-000.csv, ...) for several machines."""
     from dp_assets.storage.index_split import split_index
@@ -110,7 +116,9 @@ def split(parts: int, by: str) -> None:
 @click.option("--experiment", "experiments", multiple=True, help="Only this experiment (may be repeated).")
 @click.option("--force", is_flag=True, help="Compute again even when nothing has changed.")
 @click.option("--verbose", is_flag=True, help="Show Dagster's log.")
-def run(stage: str, plate_names: str | None, experiments: tuple[str, ...], force: bool, verbose: bool) -> None:
+def run(
+    stage: str, plate_names: str | None, experiments: tuple[str, ...], force: bool, verbose: bool
+) -> None:
     """Materialize a stage, or all of them, for all or some plates.
 
     Nothing is computed twice: what was made from the same images, locations and settings is kept.
@@ -146,7 +154,9 @@ def figure() -> None:
 @click.option("--dose", default="Concentration", show_default=True, help="Index column with the dose.")
 @click.option("--unit", default="", help="Unit of the doses, for the axis.")
 @click.option("--exclude", multiple=True, metavar="COLUMN=VALUE", help="Leave wells out (may be repeated).")
-@click.option("--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="PNG file to write.")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="PNG file to write."
+)
 def dose_response(
     experiment: str, compound: str, dose: str, unit: str, exclude: tuple[str, ...], output: Path
 ) -> None:
@@ -154,12 +164,15 @@ def dose_response(
     from dp_assets.orchestration.dose_response_report import DoseColumns, dose_response_report
 
     pairs = tuple((column, value) for column, _, value in (text.partition("=") for text in exclude))
-    png, responses = dose_response_report(_existing_project(), experiment, DoseColumns(compound, dose, pairs, unit))
+    png, responses = dose_response_report(
+        _existing_project(), experiment, DoseColumns(compound, dose, pairs, unit)
+    )
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_bytes(png)
     for found in responses:
         console.print(
-            f"{found.compound}: Spearman {found.spearman:.3f} over {len(found.doses)} doses ({found.wells} wells)"
+            f"{found.compound}: Spearman {found.spearman:.3f} over {len(found.doses)} doses "
+            f"({found.wells} wells)"
         )
     console.print(f"wrote {output}")
 
@@ -176,7 +189,18 @@ def ui(port: int, host: str) -> None:
     set_up_project(root)
     home = os.environ.get("DAGSTER_HOME") or str(ProjectLayout.of(root).dagster_home)
     environment = {**os.environ, "DP_PROJECT": str(root), "DAGSTER_HOME": home}
-    command = [sys.executable, "-m", "dagster", "dev", "-m", "dp_assets.definitions", "-p", str(port), "-h", host]
+    command = [
+        sys.executable,
+        "-m",
+        "dagster",
+        "dev",
+        "-m",
+        "dp_assets.definitions",
+        "-p",
+        str(port),
+        "-h",
+        host,
+    ]
     console.print(f"http://{host}:{port}")
     sys.exit(subprocess.call(command, env=environment))
 

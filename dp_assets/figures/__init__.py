@@ -1,1 +1,1 @@
-"""Drawings from arrays to PNG bytes: small previews for the asset catalogue and figures for the documentation."""
+"""Drawings from arrays to PNG bytes: previews for the asset catalogue and figures for the documentation."""

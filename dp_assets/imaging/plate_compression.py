@@ -72,8 +72,9 @@ class CompressionPlan:
 def compressed_names(sites: Sequence[ImageSite], channels: Sequence[str]) -> dict[str, list[str]]:
     """plate/well/site -> one relative PNG name per channel.
 
-    The image's relative path is kept with its ending replaced; a leading folder named like the plate is dropped,
-    because the plate's folder holds them. When two channels share an image file, the channel's name is added.
+    The image's relative path is kept with its ending replaced; a leading folder named like the plate is
+    dropped, because the plate's folder holds them. When two channels share an image file, the channel's name
+    is added.
     """
     taken: set[str] = set()
     names: dict[str, list[str]] = {}
@@ -124,7 +125,9 @@ def compress_plate(
     bad = {(failure.well, failure.site) for failure in failures}
     finished = [site for site in good if (site.well, site.site) not in bad]
     refuse_failures(failures, plate=plan.sites[0].plate, finished=len(finished), on_bad_site=on_bad_site)
-    parts = [json.loads(work.part(fingerprints[s.key], ".json").read_text(encoding="utf-8")) for s in finished]
+    parts = [
+        json.loads(work.part(fingerprints[s.key], ".json").read_text(encoding="utf-8")) for s in finished
+    ]
     writer = FolderWriter(
         fingerprint=plan.fingerprint if not bad else fingerprint(plan.fingerprint, sorted(bad)),
         facts=_plate_facts(plan, [part["record"] for part in parts], failures),

@@ -16,8 +16,8 @@ from dp_assets.storage.crop_store import assemble_store, flat_cells, has_site_pa
 from dp_assets.storage.fingerprints import fingerprint
 from dp_assets.storage.folders import FolderWriter
 from dp_assets.storage.image_sites import ImageSite, SiteFailure, failures_of, refuse_failures, usable
-from dp_assets.storage.site_loop import Progress, exhaust, try_each
 from dp_assets.storage.schemas import CELL, CENTER_X, CENTER_Y, PLATE, SITE, WELL
+from dp_assets.storage.site_loop import Progress, exhaust, try_each
 from dp_assets.storage.work import WorkFolder
 
 VERSION = "1"
@@ -139,7 +139,9 @@ def export_crops(
     refuse_failures(failures, plate=plan.sites[0].plate, finished=len(finished), on_bad_site=on_bad_site)
     writer = FolderWriter(
         fingerprint=plan.fingerprint if not bad else fingerprint(plan.fingerprint, sorted(bad)),
-        facts=_plate_facts(plan, finished, failures, flat_cells(work, [fingerprints[s.key] for s in finished])),
+        facts=_plate_facts(
+            plan, finished, failures, flat_cells(work, [fingerprints[s.key] for s in finished])
+        ),
         fill=lambda folder: _fill(folder, work, [fingerprints[site.key] for site in finished]),
         finished=work.clear,
     )

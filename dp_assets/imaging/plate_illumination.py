@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from dp_assets.imaging.illumination import IlluminationAccumulator, IlluminationFunctions, SiteStatistics
+from dp_assets.imaging.illumination import IlluminationAccumulator, IlluminationFunctions
 from dp_assets.storage.fingerprints import fingerprint
 from dp_assets.storage.image_sites import ImageSite, SiteFailure, failures_of, refuse_failures, usable
 from dp_assets.storage.site_loop import Progress, try_each
@@ -39,8 +39,8 @@ def measure_illumination(
 ) -> tuple[IlluminationFunctions, list[SiteFailure]]:
     """The illumination functions of a plate, and the sites that could not be read.
 
-    Sites are added in the order given, so a resumed run ends with the very same sums as an undisturbed one. Progress is
-    kept every few sites under the plate's fingerprint.
+    Sites are added in the order given, so a resumed run ends with the very same sums as an undisturbed one.
+    Progress is kept every few sites under the plate's fingerprint.
 
     Raises
     ------

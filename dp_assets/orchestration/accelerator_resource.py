@@ -10,7 +10,7 @@ class AcceleratorResource(dg.ConfigurableResource):
 
     Attributes
     ----------
-    devices : "auto" (all GPUs, else the CPU), "cpu", indices ("0" or "0,1") or UUIDs ("GPU-..." or "MIG-...").
+    devices : "auto" (all GPUs, else the CPU), "cpu", indices ("0" or "0,1") or UUIDs ("GPU-...", "MIG-...").
     memory_growth : take GPU memory as it is needed instead of all at once.
     precision : arithmetic of networks that are trained or applied.
     xla : compile networks with XLA.

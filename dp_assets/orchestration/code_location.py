@@ -40,7 +40,8 @@ def build_defs(project: Path | str, **overrides: Any) -> dg.Definitions:
 
     Raises
     ------
-    ConfigurationError : `project.yaml` is wrong. Wrong experiment files are logged, and only their lanes are missing.
+    ConfigurationError : `project.yaml` is wrong. Wrong experiment files are logged, and only their lanes are
+        missing.
     """
     root = Path(project).resolve()
     root.mkdir(parents=True, exist_ok=True)
@@ -61,4 +62,3 @@ def build_defs(project: Path | str, **overrides: Any) -> dg.Definitions:
         resources=resources,
         executor=dg.in_process_executor,
     )
-

@@ -17,7 +17,7 @@ from dp_assets.storage.tables import StoredTable
 
 
 def run_demo(root: Path, *, keep: bool, console: Console) -> bool:
-    """Write the example, materialize everything, print results and where they lie; True when all went well."""
+    """Write the example, materialize everything, print results and where they lie; True when all is well."""
     started = time.monotonic()
     if not (keep and (root / "inputs").is_dir()):
         with console.status("drawing two example plates"):
@@ -48,7 +48,14 @@ def _print_results(root: Path, outcomes: list[StageOutcome], seconds: float, con
     timings = ", ".join(f"{stage} {spent:.0f} s" for stage, spent in by_stage.items())
     console.print(f"{seconds:.0f} s in all: {timings}")
     console.print("Results:")
-    for place in ("intensities", "compressed/images", "single_cells", "*/trained_model", "*/features", "*/well_profiles"):
+    for place in (
+        "intensities",
+        "compressed/images",
+        "single_cells",
+        "*/trained_model",
+        "*/features",
+        "*/well_profiles",
+    ):
         for path in sorted(outputs.glob(place)):
             console.print(f"  {path}")
     console.print(

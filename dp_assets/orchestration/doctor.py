@@ -88,7 +88,7 @@ def examine(root: Path, *, read_images: bool = True) -> Iterator[Examination]:
     yield _examine_instance(resource)
 
 
-def _attempt(found: Examination, action: Callable):  # noqa: ANN202
+def _attempt(found: Examination, action: Callable):
     try:
         return action()
     except ProjectError as error:
@@ -155,7 +155,9 @@ def _look_for_images(
     table = pa.table({"path": [value for channel in channels for value in rows[channel].to_pylist()]})
     paths = image_paths(table, resource.image_location())
     found.problems += [
-        Problem(f"{value} does not exist", f"plate {plate}: {path}", "put the image there, or correct the index")
+        Problem(
+            f"{value} does not exist", f"plate {plate}: {path}", "put the image there, or correct the index"
+        )
         for value, path in paths.items()
         if not path.exists()
     ]
@@ -185,7 +187,12 @@ def _examine_locations(
 
 
 def _warn_of_locations(
-    found: Examination, plate: str, table: pa.Table, sites: int, size: tuple[int | None, int | None], folder: Path
+    found: Examination,
+    plate: str,
+    table: pa.Table,
+    sites: int,
+    size: tuple[int | None, int | None],
+    folder: Path,
 ) -> None:
     from dp_assets.storage.tables import read_provenance
 
@@ -241,7 +248,9 @@ def _examine_disk(resource: ProjectResource, index: pa.Table, channels: tuple[st
 def _examine_device() -> Examination:
     devices = list_devices()
     names = ", ".join(str(device) for device in devices)
-    return Examination("compute device", f"{len(devices)} GPUs: {names}" if devices else "no GPU: the CPU is used")
+    return Examination(
+        "compute device", f"{len(devices)} GPUs: {names}" if devices else "no GPU: the CPU is used"
+    )
 
 
 def _examine_instance(resource: ProjectResource) -> Examination:
@@ -252,7 +261,9 @@ def _examine_instance(resource: ProjectResource) -> Examination:
     if not file.exists():
         found.problems.append(
             Problem(
-                "there is no Dagster instance, so plates cannot be registered", str(file), "run `dp-assets setup`"
+                "there is no Dagster instance, so plates cannot be registered",
+                str(file),
+                "run `dp-assets setup`",
             )
         )
         return found
@@ -261,7 +272,9 @@ def _examine_instance(resource: ProjectResource) -> Examination:
         with DagsterInstance.from_config(str(home)) as instance:
             registered = list(instance.get_dynamic_partitions(plates.name))
     except (yaml.YAMLError, sqlite3.Error, OSError) as error:
-        found.problems.append(Problem(f"the instance cannot be opened: {error}", str(file), "mend or remove the file"))
+        found.problems.append(
+            Problem(f"the instance cannot be opened: {error}", str(file), "mend or remove the file")
+        )
         return found
     found.summary = f"{home}, {len(registered)} plates registered"
     return found

@@ -32,7 +32,9 @@ class DoseColumns:
     unit: str = ""
 
 
-def dose_response_report(root: Path, experiment: str, columns: DoseColumns) -> tuple[bytes, list[DoseResponse]]:
+def dose_response_report(
+    root: Path, experiment: str, columns: DoseColumns
+) -> tuple[bytes, list[DoseResponse]]:
     """Draw distance from the controls against dose, over all plates of an experiment.
 
     Controls are the wells whose `dataset.metadata.label_field` is `control_value`.
@@ -65,7 +67,8 @@ def dose_response_report(root: Path, experiment: str, columns: DoseColumns) -> t
     is_control = _strings(profiles, metadata.label_field) == metadata.control_value
     if is_control.sum() < 2:
         raise ProjectError(
-            f"{int(is_control.sum())} wells have {metadata.label_field} {metadata.control_value!r}; two are needed",
+            f"{int(is_control.sum())} wells have {metadata.label_field} {metadata.control_value!r}; "
+            "two are needed",
             where=f"{experiment}/well_profiles",
             remedy="correct dataset.metadata.control_value",
         )
@@ -89,7 +92,9 @@ def _all_profiles(project: ProjectResource, experiment: str) -> pa.Table:
         raise StoreError(
             "there are no well profiles yet", where=str(folder), remedy="run `dp-assets run all` first"
         )
-    return pa.concat_tables([read_table(path).replace_schema_metadata(None) for path in paths], promote_options="default")
+    return pa.concat_tables(
+        [read_table(path).replace_schema_metadata(None) for path in paths], promote_options="default"
+    )
 
 
 def _strings(profiles: pa.Table, column: str) -> np.ndarray:
@@ -112,6 +117,8 @@ def _numbers(profiles: pa.Table, column: str) -> np.ndarray:
             numbers[row] = float(value) if value else np.nan
         except ValueError as error:
             raise ProjectError(
-                f"dose {value!r} is not a number", where=f"well_profiles, column {column}", remedy="correct the index"
+                f"dose {value!r} is not a number",
+                where=f"well_profiles, column {column}",
+                remedy="correct the index",
             ) from error
     return numbers

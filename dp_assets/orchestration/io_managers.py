@@ -1,4 +1,6 @@
-"""IO managers: they own the paths, enforce the schemas, and publish atomically to local folders or any fsspec URL."""
+"""IO managers: they own the paths, enforce the schemas, and publish atomically, locally or to any fsspec URL."""
+
+# ruff: noqa: ARG002 (Dagster decides what methods are given)
 
 from collections.abc import Callable
 from pathlib import Path
@@ -17,15 +19,15 @@ from dp_assets.storage.crop_store import CropStore
 from dp_assets.storage.folders import Folder, open_folder, publish_folder
 from dp_assets.storage.layout import ProjectLayout
 from dp_assets.storage.model_folder import ModelFolder
-from dp_assets.storage.published import FINGERPRINT_ENTRY, read_arrays, write_arrays
+from dp_assets.storage.published import FINGERPRINT_ENTRY, published_fingerprint, read_arrays, write_arrays
 from dp_assets.storage.schemas import SCHEMAS, TableSchema
-from dp_assets.storage.tables import StoredTable, read_table, write_table
+from dp_assets.storage.tables import StoredTable, TableStream, read_provenance, read_table, write_table
 
 FAN_IN = {"fan_in": True, "allow_missing_partitions": True}
 
 
 class ProjectIOManager(UPathIOManager):
-    """Paths of the project's layout, metadata from what was published, and fan-in inputs that are always dicts."""
+    """Paths of the project's layout, metadata of what was published, fan-in inputs that are always dicts."""
 
     def __init__(self, layout: ProjectLayout) -> None:
         super().__init__(UPath(layout.store))
@@ -51,9 +53,14 @@ class ProjectIOManager(UPathIOManager):
             return super().load_input(context)
         except FileNotFoundError as error:
             key = context.asset_key.to_user_string()
-            plate = f" for plate {', '.join(context.asset_partition_keys)}" if context.has_asset_partitions else ""
+            plate = (
+                f" for plate {', '.join(context.asset_partition_keys)}"
+                if context.has_asset_partitions
+                else ""
+            )
             raise dg.Failure(
-                f"{key}{plate} is not there ({error})\n    -> materialize {key}{plate} first", allow_retries=False
+                f"{key}{plate} is not there ({error})\n    -> materialize {key}{plate} first",
+                allow_retries=False,
             ) from None
         except ProjectError as error:
             raise failure_of(error) from error
@@ -75,16 +82,17 @@ class ProjectIOManager(UPathIOManager):
 
 
 class TableIOManager(ProjectIOManager):
-    """Parquet tables with their schema enforced. Loads a pyarrow table, or a handle for inputs with `lazy` metadata."""
+    """Parquet tables, schema enforced. Loads a pyarrow table, or a handle for inputs with `lazy` metadata."""
 
     extension = ".parquet"
 
     def dump_to_path(self, context: dg.OutputContext, obj: pa.Table | TableOutput, path: UPath) -> None:
         """Write the table, unless the published one is kept."""
         table = obj.table if isinstance(obj, TableOutput) else obj
-        if table is not None:
+        if table is not None and not _same_content(table, path):
             write_table(path, table, self._schema(context))
-            getattr(table, "finished", lambda: None)()
+        if isinstance(table, TableStream):
+            table.finished()
         stored = StoredTable(path)
         self._described = {
             **_table_facts(stored),
@@ -100,6 +108,16 @@ class TableIOManager(ProjectIOManager):
     @staticmethod
     def _schema(context: dg.OutputContext) -> TableSchema:
         return SCHEMAS[context.asset_key.path[-1]]
+
+
+def _same_content(table: pa.Table | TableStream, path: UPath) -> bool:
+    """Whether what is published holds the very same rows, so that the file can stay as it is."""
+    if isinstance(table, TableStream):
+        return False
+    facts = read_provenance(table.schema)
+    if facts.get("fingerprint") is None or published_fingerprint(path) != facts["fingerprint"]:
+        return False
+    return read_provenance(StoredTable(path).schema()) == facts
 
 
 def _table_facts(stored: StoredTable) -> dict[str, Any]:
@@ -151,7 +169,7 @@ class FolderIOManager(ProjectIOManager):
         else:
             published = open_folder(path)
         size = sum(file.stat().st_size for file in published.path.rglob("*") if file.is_file())
-        self._described = {"bytes": size, "path": str(path), **obj.describe(published)}
+        self._described = {"bytes": size, **obj.describe(published)}
 
     def load_from_path(self, context: dg.InputContext, path: UPath) -> Folder | CropStore | ModelFolder:
         """A handle on the published folder."""

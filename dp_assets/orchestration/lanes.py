@@ -95,11 +95,15 @@ def unavailable(experiment: Experiment) -> tuple[Problem, ...]:
         found.append(_not_yet(experiment, "dataset.locations.mask_objects", "true", "set it to false"))
     if experiment.model_source == "imagenet":
         found.append(
-            _not_yet(experiment, "profile.checkpoint", "ImageNet weights", "name a checkpoint file, or train a network")
+            _not_yet(
+                experiment,
+                "profile.checkpoint",
+                "ImageNet weights",
+                "name a checkpoint file, or train a network",
+            )
         )
     return tuple(found)
 
 
 def _not_yet(experiment: Experiment, key: str, value: str, remedy: str) -> Problem:
     return Problem(f"{value} is not available in this version", f"{experiment.path}: {key}", remedy)
-

@@ -1,4 +1,4 @@
-"""What asset bodies hand to the IO managers: something to publish, or the word that what is published still holds."""
+"""What asset bodies hand to the IO managers: something to publish, or the word that the published one holds."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -52,7 +52,10 @@ class StoredIllumination:
 
 @dataclass(frozen=True)
 class IlluminationOutput:
-    """The illumination asset: new functions, or None to keep the published ones; `finished` clears the work folder."""
+    """The illumination asset: new functions, or None to keep the published ones.
+
+    `finished` is called after publication (clears the work folder).
+    """
 
     stored: StoredIllumination | None
     describe: Callable[[IlluminationFunctions], Metadata]

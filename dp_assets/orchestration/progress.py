@@ -1,4 +1,4 @@
-"""Progress of a stage: a line in the run's log every few seconds, and every step to whoever listens (the command line)."""
+"""Progress of a stage: a line in the log every few seconds, and every step to who listens (the command line)."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -24,7 +24,9 @@ def listening(listener: Listener) -> Iterator[None]:
 
 def reporter(context: dg.AssetExecutionContext, what: str) -> Callable[[int, int], None]:
     """A progress callback for a stage: `what` is the unit counted, e.g. "sites"."""
-    name = context.asset_key.to_user_string() + (f" {context.partition_key}" if context.has_partition_key else "")
+    name = context.asset_key.to_user_string() + (
+        f" {context.partition_key}" if context.has_partition_key else ""
+    )
     last = time.monotonic()
 
     def report(done: int, total: int) -> None:

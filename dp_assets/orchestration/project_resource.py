@@ -21,8 +21,8 @@ class ProjectResource(dg.ConfigurableResource):
     ----------
     root : the project folder.
     store : where outputs lie (path or fsspec URL); empty for `<root>/outputs`.
-    on_bad_site : "fail" (the plate fails when a site cannot be used, finished sites are kept) or "skip" (the plate
-        completes without it and says so).
+    on_bad_site : "fail" (the plate fails when a site cannot be used, finished sites are kept) or "skip" (the
+        plate completes without it and says so).
     cores : threads for reading and computing; 0 for all.
     maximum_image_pixels : larger images are refused before they are decoded.
     image_roots : folders outside `inputs/images` that may hold images.
@@ -81,7 +81,9 @@ class ProjectResource(dg.ConfigurableResource):
     def is_current(self, context: dg.AssetExecutionContext, ending: str, fingerprint: str) -> bool:
         """Whether what is published was made from the same things, so that nothing needs computing."""
         partition = context.partition_key if context.has_partition_key else None
-        return published_fingerprint(self.path(tuple(context.asset_key.path), partition, ending)) == fingerprint
+        return (
+            published_fingerprint(self.path(tuple(context.asset_key.path), partition, ending)) == fingerprint
+        )
 
     def published_folder(self, context: dg.AssetExecutionContext) -> Folder:
         """The folder published for this asset (and plate)."""

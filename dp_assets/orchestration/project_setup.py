@@ -16,7 +16,7 @@ HANDBOOK_FOLDERS = (
     "outputs/single_cells",
 )
 INSTANCE = """\
-# The Dagster instance of this project. One instance per project: plate names are partitions of the whole instance.
+# The Dagster instance of this project. One per project: plate names are partitions of the whole instance.
 telemetry:
   enabled: false
 nux:

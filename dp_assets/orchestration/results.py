@@ -36,7 +36,7 @@ DESCRIPTIONS = {
     "cells_inside": "Cell centres lie inside their image.",
     "channels_not_flat": "No channel is empty on the whole plate.",
     "images_not_flat": "No image is without contrast.",
-    "crops_not_flat": "No crop is of a single grey level in some channel (such crops are kept out of training).",
+    "crops_not_flat": "No crop is of one grey level in some channel (such crops are kept out of training).",
     "classes_validated": "Every class has cells in both splits.",
     "learned": "The validation accuracy is above chance.",
     "wells_complete": "Every well of the plate has enough cells for a profile.",

@@ -1,4 +1,4 @@
-"""Running stages with a progress display: one line per plate and stage, and the message of whatever failed."""
+"""Running stages with a progress display: one line per plate and stage, and the message of what failed."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,11 +34,11 @@ def run_stages(
     verbose: bool,
     console: Console,
 ) -> list[StageOutcome]:
-    """Run stages in order for all or some plates, showing progress; stops after a stage in which something failed.
+    """Run stages in order for all or some plates, showing progress; stops after a stage that failed.
 
     Raises
     ------
-    ProjectError : an unknown experiment or plate, or a stage that the project's configuration does not describe.
+    ProjectError : an unknown experiment or plate, or a stage that no configuration describes.
     """
     defs = build_defs(root)
     graph = project_graph(load_project(root))
@@ -48,7 +48,7 @@ def run_stages(
         raise ConfigurationError(
             f"no experiment describes the stage {', '.join(stages)}",
             where=str(root / "inputs" / "config"),
-            remedy="add an experiment (see configs/experiments), or correct those that `dp-assets doctor` names",
+            remedy="add an experiment (see configs/experiments), or correct those `dp-assets doctor` names",
         )
     outcomes: list[StageOutcome] = []
     with project_instance(root) as instance, _Display(console) as display, listening(display.update):

@@ -78,7 +78,7 @@ def stage_keys(graph: ProjectGraph, stage: str, experiments: Sequence[str]) -> l
 
     Raises
     ------
-    ConfigurationError : an experiment does not exist; the message says why its lane is missing, if it is known.
+    ConfigurationError : an experiment does not exist; the message says why its lane is missing, if known.
     """
     keys = graph.stages.get(stage, [])
     lanes = {key.path[0] for name in ("train", "profile") for key in graph.stages.get(name, [])}
@@ -147,14 +147,14 @@ def _failure_message(event: dg.DagsterEvent) -> str:
 
 
 def _found(evaluation: dg.AssetCheckEvaluation) -> str:
-    shown = [f"{name}: {value.value}" for name, value in evaluation.metadata.items() if name != "failed_sites"]
+    shown = [
+        f"{name}: {value.value}" for name, value in evaluation.metadata.items() if name != "failed_sites"
+    ]
     return ", ".join(shown)
 
 
-def plan_runs(
-    stages: Sequence[str], chosen: Callable[[], Sequence[str]]
-) -> Iterator[tuple[str, str | None]]:
-    """(stage, plate) in the order of work: plates are chosen when the first plate stage comes, after the index."""
+def plan_runs(stages: Sequence[str], chosen: Callable[[], Sequence[str]]) -> Iterator[tuple[str, str | None]]:
+    """(stage, plate) in the order of work; plates are chosen when a plate stage comes, after the index."""
     for stage in stages:
         if stage in PLATE_STAGES:
             for plate in chosen():

@@ -1,4 +1,4 @@
-"""Errors that a user can cause become Dagster failures that say what, where and what to do, and are not retried."""
+"""Errors that a user can cause become Dagster failures that say what, where and what to do; no retries."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

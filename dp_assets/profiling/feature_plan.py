@@ -47,7 +47,9 @@ class FeaturePlan:
 
     def site_fingerprint(self, site: ImageSite) -> str:
         """What one site's features are made from."""
-        plate_range = [values.tolist() for values in self.plate_range] if self.plate_range is not None else None
+        plate_range = (
+            [values.tolist() for values in self.plate_range] if self.plate_range is not None else None
+        )
         return fingerprint(
             "features",
             VERSION,

@@ -37,7 +37,8 @@ def extract_plate(
 
     Returns
     -------
-    A table (schema `cell_features`) to be written row group by row group, and the sites that could not be read.
+    A table (schema `cell_features`) to be written row group by row group, and the sites that could not be
+    read.
 
     Raises
     ------
@@ -109,7 +110,11 @@ def _extract(
 
 
 def _row_groups(
-    plan: FeaturePlan, sites: Sequence[ImageSite], parts: Mapping[str, str], work: WorkFolder, schema: pa.Schema
+    plan: FeaturePlan,
+    sites: Sequence[ImageSite],
+    parts: Mapping[str, str],
+    work: WorkFolder,
+    schema: pa.Schema,
 ) -> Iterator[pa.Table]:
     """Row groups of about 16,000 cells that end where a well ends."""
     group: list[ImageSite] = []
@@ -126,9 +131,15 @@ def _row_groups(
 
 
 def _group_table(
-    plan: FeaturePlan, sites: Sequence[ImageSite], parts: Mapping[str, str], work: WorkFolder, schema: pa.Schema
+    plan: FeaturePlan,
+    sites: Sequence[ImageSite],
+    parts: Mapping[str, str],
+    work: WorkFolder,
+    schema: pa.Schema,
 ) -> pa.Table:
-    features = np.concatenate([np.load(work.part(parts[site.key], ".npy"), allow_pickle=False) for site in sites])
+    features = np.concatenate(
+        [np.load(work.part(parts[site.key], ".npy"), allow_pickle=False) for site in sites]
+    )
     identity = [
         [site.plate for site in sites for _ in plan.cells_of(site).names],
         [site.well for site in sites for _ in plan.cells_of(site).names],
@@ -136,5 +147,8 @@ def _group_table(
         [cell for site in sites for cell in plan.cells_of(site).names],
     ]
     columns = np.ascontiguousarray(features.T)
-    arrays = [*(pa.array(values, pa.string()) for values in identity), *(pa.array(column) for column in columns)]
+    arrays = [
+        *(pa.array(values, pa.string()) for values in identity),
+        *(pa.array(column) for column in columns),
+    ]
     return pa.Table.from_arrays(arrays, schema=schema)

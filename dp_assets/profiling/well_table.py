@@ -39,7 +39,8 @@ def well_table(
     Parameters
     ----------
     features : table of schema `cell_features`; wells lie together.
-    annotations : table of schema `plate_annotations`; columns that are constant within every well are carried over.
+    annotations : table of schema `plate_annotations`; columns that are constant within every well are carried
+        over.
     method : "mean" or "median" over cells.
     minimum_cells : wells with fewer usable cells get no profile.
     """

@@ -5,14 +5,14 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeGuard
 
 from upath import UPath
 
 TEMPORARY_MARK = ".tmp"
 
 
-def is_local(path: Path | UPath) -> bool:
+def is_local(path: Path | UPath) -> TypeGuard[Path]:
     """Whether `path` lies on this machine's file system (where a rename is atomic)."""
     return isinstance(path, Path) and getattr(path, "protocol", "") in ("", "file", "local")
 
@@ -26,8 +26,8 @@ def temporary_sibling(path: Path | UPath) -> Path | UPath:
 def atomic_file(path: Path | UPath) -> Iterator[IO[bytes]]:
     """Open `path` for writing; it appears complete when the block ends, and not at all if the block raises.
 
-    The bytes go to a hidden sibling first. Locally that is flushed to disk and renamed; object stores move it under its
-    name once it is complete.
+    The bytes go to a hidden sibling first. Locally that is flushed to disk and renamed; object stores move it
+    under its name once it is complete.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_sibling(path)
@@ -38,7 +38,7 @@ def atomic_file(path: Path | UPath) -> Iterator[IO[bytes]]:
                 stream.flush()
                 os.fsync(stream.fileno())
         if is_local(path):
-            os.replace(temporary, path)
+            os.replace(str(temporary), path)
         else:
             path.fs.mv(temporary.path, path.path)  # type: ignore[union-attr]
     except BaseException:

@@ -1,7 +1,7 @@
 """How one crop window becomes bytes: horizontal differences, byte planes, zstd.
 
-Chosen by `benchmarks/crop_codecs.py`: several times faster to read than PNG, JPEG-LS and JPEG XL and close to them in
-size; lossless; every window decodes alone, so cells can be read in any order.
+Chosen by `benchmarks/crop_codecs.py`: several times faster to read than PNG, JPEG-LS and JPEG XL and close to
+them in size; lossless; every window decodes alone, so cells can be read in any order.
 """
 
 import imagecodecs

@@ -1,8 +1,9 @@
 """The crop store: every cell of a plate as an integer window with a margin, lossless, in the source's bit depth.
 
-A store is a published folder: `crops.bin` (windows one after the other), `index.parquet` (where each cell's window
-lies, where it came from and where the true centre is) and the manifest. No labels and no splits: those may change
-without touching a pixel. Resampling to the crop a network sees, and normalisation, happen when crops are read.
+A store is a published folder: `crops.bin` (windows one after the other), `index.parquet` (where each cell's
+window lies, where it came from and where the true centre is) and the manifest. No labels and no splits: those
+may change without touching a pixel. Resampling to the crop a network sees, and normalisation, happen when
+crops are read.
 """
 
 import io
@@ -95,7 +96,8 @@ class CropStore:
 
     Attributes
     ----------
-    folder : the published folder; its manifest holds `channels`, `dtype`, `side`, `geometry`, `cells`, `failures`.
+    folder : the published folder; its manifest holds `channels`, `dtype`, `side`, `geometry`, `cells`,
+        `failures`.
     """
 
     folder: Folder

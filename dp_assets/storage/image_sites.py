@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from upath import UPath
 
-from dp_assets.config.errors import ImageFileError, Problem
+from dp_assets.config.errors import ImageFileError, Problem, StoreError
 from dp_assets.storage.images import DEFAULT_MAXIMUM_PIXELS, read_image
 from dp_assets.storage.schemas import SITE, WELL
 
@@ -25,6 +25,7 @@ class ImageSite:
     fingerprints : one content fingerprint per channel.
     names : the channel paths as the index gives them (for messages and for the names of derived files).
     problem : why the site cannot be used; None when it can.
+    array_shape : (rows, cols) that the images must have; None when any size will do.
     """
 
     plate: str
@@ -35,6 +36,7 @@ class ImageSite:
     fingerprints: tuple[str, ...]
     names: tuple[str, ...]
     problem: str | None = None
+    array_shape: tuple[int, int] | None = None
 
     @property
     def key(self) -> str:
@@ -46,7 +48,8 @@ class ImageSite:
 
         Raises
         ------
-        ImageFileError : a file is missing or damaged, or the channels differ in size or type.
+        ImageFileError : a file is missing or damaged, of another size than when it was inspected, or the
+            channels differ in size or type.
         """
         planes = [read_image(path, maximum_pixels=maximum_pixels) for path in self.images]
         first = planes[0]
@@ -57,6 +60,12 @@ class ImageSite:
                     where=str(path),
                     remedy="export all channels of a site with the same size and bit depth",
                 )
+        if self.array_shape is not None and first.shape != self.array_shape:
+            raise ImageFileError(
+                f"the image is {_described(first)}; expected {self.array_shape[0]} x {self.array_shape[1]}",
+                where=str(self.images[0]),
+                remedy="the file has changed since plate_images was made: materialize plate_images again",
+            )
         return np.stack(planes, axis=-1)
 
 
@@ -83,7 +92,19 @@ def sites_of_plate(
     plate_images : one row per site and channel (see the schema registry).
     channels : channel names in the order wanted.
     paths : the file meant by each value of the table's `path` column.
+
+    Raises
+    ------
+    StoreError : the table was made for other channels.
     """
+    listed = plate_images["channel"].unique().to_pylist()
+    absent = [name for name in channels if name not in listed]
+    if absent:
+        raise StoreError(
+            f"channel {', '.join(absent)} is not among the images of plate {plate}, which have {', '.join(listed)}",
+            where="plate_images",
+            remedy=f"materialize plate_images for plate {plate} again",
+        )
     by_site: dict[tuple[str, str], dict[str, dict]] = {}
     for row in plate_images.to_pylist():
         by_site.setdefault((row[WELL], row[SITE]), {})[row["channel"]] = row
@@ -94,15 +115,17 @@ def sites_of_plate(
 
 def _site(plate: str, key: tuple[str, str], rows: list[dict], paths: dict[str, Path | UPath]) -> ImageSite:
     problems = [row["problem"] for row in rows if row["problem"]]
+    shape = (rows[0]["height"] or 0, rows[0]["width"] or 0)
     return ImageSite(
         plate=plate,
         well=key[0],
         site=key[1],
-        original_shape=(rows[0]["height"] or 0, rows[0]["width"] or 0),
+        original_shape=shape,
         images=tuple(paths[row["path"]] for row in rows),
         fingerprints=tuple(row["fingerprint"] or "" for row in rows),
         names=tuple(row["path"] for row in rows),
         problem="; ".join(problems) or None,
+        array_shape=shape,
     )
 
 

@@ -4,7 +4,7 @@ One row is one field of view; identifiers stay strings throughout, so a site "01
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -14,12 +14,16 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from dp_assets.config.errors import ImageIndexError, Problem
+from dp_assets.storage.csv_strings import read_csv_strings
 from dp_assets.storage.schemas import IMAGE_INDEX, PLATE, SITE, SITE_KEY, WELL
 
 INDEX_NAMES = ("index.csv", "index.parquet")
-PLATE_NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-WELL_OR_SITE_NAME = re.compile(r"^[^\x00-\x1f/\\|]+$")
-LONGEST_NAME = 128
+PLATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+WELL_OR_SITE_NAME = re.compile(r"[^\x00-\x1f/\\|]+")
+CONTROL_CHARACTER = re.compile(r"[\x00-\x1f]")
+ROW_INDEX_COLUMN = re.compile(r"__index_level_\d+__")
+# Well and site together are part of one file name, and file systems allow 255 bytes.
+LONGEST_NAME = 100
 MOST_PROBLEMS = 50
 
 
@@ -62,18 +66,20 @@ def read_index(location: IndexLocation, channels: Sequence[str]) -> pa.Table:
 
     Returns
     -------
-    Table with `Metadata_Plate`, `Metadata_Well`, `Metadata_Site` first and every other column as it is named in the
-    file, all strings; empty cells are empty strings. Row order is the file's.
+    Table with `Metadata_Plate`, `Metadata_Well`, `Metadata_Site` first and every other column as it is named
+    in the file, all strings; empty cells are empty strings. Row order is the file's.
 
     Raises
     ------
-    ImageIndexError : missing columns, empty index, names that cannot be keys or file names, (plate, well, site) given
-        twice, empty paths, paths that leave the allowed folders.
+    ImageIndexError : missing columns, empty index, names that cannot be keys or file names, (plate, well,
+        site) given twice, empty paths, paths that leave the allowed folders.
     """
-    frame = _read_strings(location.path)
+    frame = read_index_strings(location.path)
     problems = _column_problems(frame, channels, str(location.path))
     if not problems and frame.empty:
-        problems = [_problem(location, None, PLATE, "the index has no rows", "list at least one field of view")]
+        problems = [
+            _problem(location, "", PLATE, "the index has no rows", "list at least one field of view")
+        ]
     if not problems:
         problems = [
             *_name_problems(frame, location),
@@ -84,7 +90,9 @@ def read_index(location: IndexLocation, channels: Sequence[str]) -> pa.Table:
         more = len(problems) - MOST_PROBLEMS
         shown = problems[:MOST_PROBLEMS]
         if more > 0:
-            shown.append(Problem(f"... and {more} more problems", str(location.path), "put these right first"))
+            shown.append(
+                Problem(f"... and {more} more problems", str(location.path), "put these right first")
+            )
         raise ImageIndexError(shown)
     ordered = [*SITE_KEY, *(name for name in frame.columns if name not in SITE_KEY)]
     return IMAGE_INDEX.enforce(
@@ -92,27 +100,40 @@ def read_index(location: IndexLocation, channels: Sequence[str]) -> pa.Table:
     )
 
 
-def _read_strings(path: Path | UPath) -> pd.DataFrame:
-    try:
-        with path.open("rb") as stream:
-            if path.suffix == ".parquet":
-                return pq.read_table(stream).to_pandas().map(_as_identifier)
-            return pd.read_csv(
-                stream, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8-sig"
-            )
-    except pd.errors.EmptyDataError as error:
+def read_index_strings(path: Path | UPath) -> pd.DataFrame:
+    """The index as it stands in the file, unchecked: strings only; the frame's index says which line or row.
+
+    Raises
+    ------
+    ImageIndexError : the file is empty or cannot be read.
+    """
+    if path.suffix == ".parquet":
+        return _read_parquet_strings(path)
+    frame = read_csv_strings(path, ImageIndexError)
+    if frame is None:
         raise ImageIndexError(
             "the index is empty", where=str(path), remedy=f"give it a header with {', '.join(SITE_KEY)}"
-        ) from error
-    except (pd.errors.ParserError, UnicodeDecodeError, pa.ArrowInvalid) as error:
-        raise ImageIndexError(
-            f"the index cannot be read: {error}", where=str(path), remedy="save it as UTF-8 CSV or as Parquet"
-        ) from error
+        )
+    return frame
+
+
+def _read_parquet_strings(path: Path | UPath) -> pd.DataFrame:
+    with path.open("rb") as stream:
+        try:
+            # The metadata that pandas adds would turn columns into row labels.
+            frame = pq.read_table(stream).to_pandas(ignore_metadata=True)
+        except (pa.ArrowException, OSError) as error:
+            raise ImageIndexError(
+                f"the index cannot be read: {error}", where=str(path), remedy="save it as Parquet again, or as CSV"
+            ) from error
+    frame = frame[[name for name in frame.columns if not ROW_INDEX_COLUMN.fullmatch(name)]]
+    frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
+    return frame.astype(object).map(_as_identifier)
 
 
 def _as_identifier(value: object) -> str:
     """A value of a typed column as the string a user would write for it."""
-    if value is None or value is pd.NA or (isinstance(value, float) and pd.isna(value)):
+    if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
         return ""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
@@ -138,22 +159,26 @@ def _column_problems(frame: pd.DataFrame, channels: Sequence[str], where: str) -
     return found
 
 
-def _problem(location: IndexLocation, row: int | None, column: str, what: str, remedy: str) -> Problem:
-    # Row numbers are those an editor or spreadsheet shows: the header is line 1.
-    line = "" if row is None else f", line {row + 2}"
-    return Problem(what, f"{location.path}{line}, column {column}", remedy)
+def _problem(location: IndexLocation, row: str, column: str, what: str, remedy: str) -> Problem:
+    return Problem(what, f"{location.path}, {row}column {column}", remedy)
+
+
+def _row(frame: pd.DataFrame, number: int) -> str:
+    """How a message names a row: "line 5, " of a CSV file (as an editor shows it), "row 4, " of a Parquet file."""
+    return f"{frame.index.name} {number}, "
 
 
 def _name_problems(frame: pd.DataFrame, location: IndexLocation) -> list[Problem]:
     found = []
     for column, pattern in ((PLATE, PLATE_NAME), (WELL, WELL_OR_SITE_NAME), (SITE, WELL_OR_SITE_NAME)):
-        for row, name in _first_rows(frame[column]):
+        first = frame[column].drop_duplicates()
+        for row, name in zip(first.index, first, strict=True):
             why = _why_unusable(name, pattern)
             if why:
                 found.append(
                     _problem(
                         location,
-                        row,
+                        _row(frame, row),
                         column,
                         f"{name!r} cannot be used as a name: {why}",
                         "rename it: letters, digits, '.', '_' and '-', beginning with a letter or digit",
@@ -162,31 +187,25 @@ def _name_problems(frame: pd.DataFrame, location: IndexLocation) -> list[Problem
     return found
 
 
-def _first_rows(column: pd.Series) -> Iterable[tuple[int, str]]:
-    """Each different value with the first row it stands in."""
-    first = column.reset_index(drop=True).drop_duplicates()
-    return zip(first.index, first, strict=True)
-
-
 def _why_unusable(name: str, pattern: re.Pattern[str]) -> str | None:
     if not name:
         return "it is empty"
-    if len(name) > LONGEST_NAME:
-        return f"it is longer than {LONGEST_NAME} characters"
+    if len(name.encode()) > LONGEST_NAME:
+        return f"it is longer than {LONGEST_NAME} bytes"
     if "..." in name or name in (".", ".."):
         return "dots in a row name a range or a folder"
-    if not pattern.match(name):
+    if not pattern.fullmatch(name):
         return "it holds characters that file names or partition keys cannot"
     return None
 
 
 def _duplicate_problems(frame: pd.DataFrame, location: IndexLocation) -> list[Problem]:
-    keys = frame.reset_index(drop=True)[list(SITE_KEY)]
+    keys = frame[list(SITE_KEY)]
     repeated = keys[keys.duplicated(keep="first")]
     return [
         _problem(
             location,
-            int(row),
+            _row(frame, row),
             SITE,
             f"plate {plate}, well {well}, site {site} is listed more than once",
             "keep one row per field of view",
@@ -197,18 +216,16 @@ def _duplicate_problems(frame: pd.DataFrame, location: IndexLocation) -> list[Pr
     ]
 
 
-def _path_problems(
-    frame: pd.DataFrame, channels: Sequence[str], location: IndexLocation
-) -> list[Problem]:
+def _path_problems(frame: pd.DataFrame, channels: Sequence[str], location: IndexLocation) -> list[Problem]:
     found = []
     for channel in channels:
-        for row, value in enumerate(frame[channel]):
+        for row, value in zip(frame.index, frame[channel], strict=True):
             why = why_outside(value, location.image_roots)
             if why:
                 found.append(
                     _problem(
                         location,
-                        row,
+                        _row(frame, row),
                         channel,
                         f"{value!r} is not a usable path: {why}",
                         "give a path relative to inputs/images, or add its folder to image_roots in project.yaml",
@@ -221,13 +238,16 @@ def why_outside(value: str, image_roots: Sequence[str]) -> str | None:
     """Why `value` is not a path inside the allowed folders; None when it is."""
     if not value.strip():
         return "it is empty"
-    if "\x00" in value or "\n" in value:
+    if CONTROL_CHARACTER.search(value):
         return "it holds a control character"
-    if ".." in PurePosixPath(value.replace("\\", "/")).parts:
+    path = PurePosixPath(value.replace("\\", "/"))
+    if ".." in path.parts:
         return "it climbs out of its folder"
-    if value.startswith("/") or "://" in value:
-        if not any(value.startswith(root.rstrip("/") + "/") for root in image_roots):
-            return "absolute paths are allowed only under image_roots"
+    if not path.name:
+        return "it names no file"
+    is_absolute = value.startswith("/") or "://" in value
+    if is_absolute and not any(value.startswith(root.rstrip("/") + "/") for root in image_roots):
+        return "absolute paths are allowed only under image_roots"
     return None
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from dp_assets.config.errors import ImageIndexError, ProjectError
-from dp_assets.storage.index_file import find_index
+from dp_assets.storage.index_file import find_index, read_index_strings
 from dp_assets.storage.schemas import PLATE, WELL
 
 
@@ -16,21 +16,19 @@ def split_index(metadata: Path, parts: int, by: str = "plate") -> list[Path]:
     ----------
     metadata : the folder of the index.
     parts : how many files.
-    by : "plate" keeps plates whole (illumination functions need all images of a plate); "well" keeps wells whole.
+    by : "plate" keeps plates whole (illumination functions need all images of a plate); "well" keeps wells
+        whole.
 
     Returns
     -------
-    The files, in order; their numbers of rows are as equal as whole plates or wells allow.
+    The files, in order; their numbers of rows differ by no more than the largest plate (or well).
 
     Raises
     ------
     ImageIndexError : there is no index. ProjectError : fewer plates (or wells) than parts.
     """
-    path = Path(find_index(metadata))
-    if path.suffix == ".parquet":
-        frame = pd.read_parquet(path).astype(str)
-    else:
-        frame = pd.read_csv(path, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8-sig")
+    path = metadata / find_index(metadata).name
+    frame = read_index_strings(path)
     columns = [PLATE] if by == "plate" else [PLATE, WELL]
     missing = [name for name in columns if name not in frame.columns]
     if missing:
@@ -48,7 +46,7 @@ def split_index(metadata: Path, parts: int, by: str = "plate") -> list[Path]:
 
 
 def _shared_out(groups: list[pd.DataFrame], parts: int) -> list[pd.DataFrame]:
-    """Give each group, largest first, to the part with the fewest rows so far; row order is kept within parts."""
+    """Give each group, largest first, to the part with the fewest rows so far; rows keep their order."""
     shares: list[list[pd.DataFrame]] = [[] for _ in range(parts)]
     for group in sorted(groups, key=len, reverse=True):
         min(shares, key=lambda share: sum(map(len, share))).append(group)

@@ -14,6 +14,7 @@ SHARED_PLACES = {
     "compressed_images": "compressed/images",
 }
 EXPERIMENT_PLACES = {"cell_features": "features"}
+LOCAL_URLS = ("file://", "local://")
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,9 @@ class ProjectLayout:
         """The layout of the project at `root`; relative `store` paths are taken from the project folder."""
         if store is None:
             return cls(root, UPath(root / "outputs"))
+        if store.startswith(LOCAL_URLS):
+            # As a plain path, so that publishing renames instead of copying.
+            return cls(root, UPath(UPath(store).path))
         return cls(root, UPath(store) if "://" in store else UPath(root / store))
 
     @property

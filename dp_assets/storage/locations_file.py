@@ -8,6 +8,7 @@ import pandas as pd
 from upath import UPath
 
 from dp_assets.config.errors import LocationsError, Problem
+from dp_assets.storage.csv_strings import read_csv_strings
 from dp_assets.storage.schemas import CENTER_X, CENTER_Y
 
 ENDING = "-Nuclei.csv"
@@ -20,8 +21,9 @@ class SiteLocations:
 
     Attributes
     ----------
-    frame : one row per cell in file order; `Nuclei_Location_Center_X` (column) and `_Y` (row) are float64 pixels of the
-        original image, 0-based; further columns are as in the file (float64 when every value is a number, else str).
+    frame : one row per cell in file order; `Nuclei_Location_Center_X` (column) and `_Y` (row) are float64
+        pixels of the original image, 0-based; further columns are as in the file (float64 when every value is
+        a number, else str).
     file_found : False when there is no file (which means no cells).
     """
 
@@ -39,11 +41,12 @@ def read_locations(path: Path | UPath) -> SiteLocations:
 
     Raises
     ------
-    LocationsError : a coordinate column is missing, or a value is not a finite number; every bad line is named.
+    LocationsError : a coordinate column is missing, or a value is not a finite number; the bad lines are
+        named.
     """
     if not path.exists():
         return SiteLocations(_no_cells(), file_found=False)
-    frame = _read_strings(path)
+    frame = read_csv_strings(path, LocationsError)
     if frame is None:
         return SiteLocations(_no_cells(), file_found=True)
     missing = [name for name in (CENTER_X, CENTER_Y) if name not in frame.columns]
@@ -53,22 +56,18 @@ def read_locations(path: Path | UPath) -> SiteLocations:
             where=str(path),
             remedy=f"name the columns {CENTER_X} (column) and {CENTER_Y} (row)",
         )
-    problems = [problem for name in (CENTER_X, CENTER_Y) for problem in _coordinate_problems(frame, name, path)]
+    problems = [
+        problem for name in (CENTER_X, CENTER_Y) for problem in _coordinate_problems(frame, name, path)
+    ]
     if problems:
-        raise LocationsError(problems[:MOST_PROBLEMS])
-    return SiteLocations(frame.apply(_typed), file_found=True)
-
-
-def _read_strings(path: Path | UPath) -> pd.DataFrame | None:
-    try:
-        with path.open("rb") as stream:
-            return pd.read_csv(stream, dtype=str, keep_default_na=False, na_filter=False, encoding="utf-8-sig")
-    except pd.errors.EmptyDataError:
-        return None
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise LocationsError(
-            f"the file cannot be read: {error}", where=str(path), remedy="save it as UTF-8 CSV with a header"
-        ) from error
+        more = len(problems) - MOST_PROBLEMS
+        shown = problems[:MOST_PROBLEMS]
+        if more > 0:
+            shown.append(Problem(f"... and {more} more problems", str(path), "put these right first"))
+        raise LocationsError(shown)
+    if frame.empty:
+        return SiteLocations(_no_cells(), file_found=True)
+    return SiteLocations(frame.reset_index(drop=True).apply(_typed), file_found=True)
 
 
 def _no_cells() -> pd.DataFrame:
@@ -80,7 +79,7 @@ def _coordinate_problems(frame: pd.DataFrame, column: str, path: Path | UPath) -
     return [
         Problem(
             f"{frame[column].iloc[row]!r} is not a number",
-            f"{path}, line {row + 2}, column {column}",
+            f"{path}, line {frame.index[row]}, column {column}",
             "write the cell's coordinate in pixels, or remove the line",
         )
         for row in np.flatnonzero(~np.isfinite(numbers))
@@ -88,6 +87,11 @@ def _coordinate_problems(frame: pd.DataFrame, column: str, path: Path | UPath) -
 
 
 def _typed(column: pd.Series) -> pd.Series:
-    numbers = pd.to_numeric(column, errors="coerce")
-    blank = column.str.strip() == ""
-    return numbers.astype(float) if not (numbers.isna() & ~blank).any() and not blank.all() else column
+    """Numbers where every value given is one; identifiers (`Metadata_*`) stay as they are written."""
+    if str(column.name).startswith("Metadata_"):
+        return column
+    text = column.str.strip()
+    numbers = pd.to_numeric(text, errors="coerce")
+    # "nan" is how CellProfiler writes a measurement that could not be made.
+    words = numbers.isna() & ~text.str.lower().isin(["", "nan"])
+    return column if words.any() or (text == "").all() else numbers.astype(float)

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from upath import UPath
 
 from dp_assets.config.errors import ModelError, StoreError
+from dp_assets.storage.atomic import is_local, write_bytes
 from dp_assets.storage.folders import Folder, open_folder
 
 NETWORK_FILE = "model.keras"
@@ -27,7 +28,7 @@ class ModelCard(BaseModel):
     box_size : rows and columns of a crop, in pixels.
     normalization, sampling : how crops were normalised and cut.
     classes : names in the order of the network's output; empty when unknown (imported checkpoints).
-    trained_on : fingerprint of the training set; None for imported checkpoints.
+    trained_on : fingerprint of cells, crops and settings; None for imported checkpoints.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -80,7 +81,10 @@ class ModelCard(BaseModel):
         different = [name for name in ours if ours[name] != asked[name]]
         if different:
             raise ModelError(
-                "; ".join(f"the model has {name} {ours[name]}, the configuration {asked[name]}" for name in different),
+                "; ".join(
+                    f"the model has {name} {ours[name]}, the configuration {asked[name]}"
+                    for name in different
+                ),
                 where=where,
                 remedy="materialize trained_model again with this configuration, or put the former values back",
             )
@@ -106,9 +110,8 @@ class ModelFolder:
 
     def local_path(self, cache: Path) -> Path:
         """The folder on this machine; files of a remote store are copied under `cache` once."""
-        if isinstance(self.folder.path, UPath) and self.folder.path.protocol not in ("", "file", "local"):
-            return _copied(self.folder.path, cache / self.fingerprint)
-        return Path(self.folder.path)
+        path = self.folder.path
+        return Path(path) if is_local(path) else _copied(UPath(path), cache / self.fingerprint)
 
 
 def _copied(source: UPath, target: Path) -> Path:
@@ -116,8 +119,8 @@ def _copied(source: UPath, target: Path) -> Path:
         relative = file.path.removeprefix(source.path).lstrip("/")
         local = target / relative
         if file.is_file() and not local.exists():
-            local.parent.mkdir(parents=True, exist_ok=True)
-            local.write_bytes(file.read_bytes())
+            # Whole or not at all: a copy that was cut off must not be taken for the file the next time.
+            write_bytes(local, file.read_bytes())
     return target
 
 

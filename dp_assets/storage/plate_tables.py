@@ -64,8 +64,8 @@ def describe_plate_images(
 ) -> pa.Table:
     """One row per site and channel: path, size, type and content fingerprint of every image of a plate.
 
-    Every file is read once. An image that is missing, damaged, or unlike the rest of the plate gets the reason in
-    column `problem` instead of stopping the plate.
+    Every file is read once. An image that is missing, damaged, or unlike the rest of the plate gets the
+    reason in column `problem` instead of stopping the plate.
 
     Returns
     -------
@@ -133,7 +133,9 @@ def annotate_plate(index: pa.Table, plate: str, channels: Sequence[str]) -> pa.T
     Table of schema `plate_annotations`; the column `Treatment` of the index becomes `Metadata_Treatment`.
     """
     rows = plate_rows(index, plate).drop_columns(list(channels))
-    return PLATE_ANNOTATIONS.enforce(rows.rename_columns([annotation_column(name) for name in rows.column_names]))
+    return PLATE_ANNOTATIONS.enforce(
+        rows.rename_columns([annotation_column(name) for name in rows.column_names])
+    )
 
 
 def annotation_column(name: str) -> str:
@@ -152,8 +154,8 @@ def collect_locations(
 
     Returns
     -------
-    Table of schema `cell_locations`: one row per cell, `Metadata_Cell` is the row in the site's file. The provenance
-    holds `sites` ({well/site: cells}) with zero for sites without cells, and `without_file`.
+    Table of schema `cell_locations`: one row per cell, `Metadata_Cell` is the row in the site's file. The
+    provenance holds `sites` ({well/site: cells}) with zero for sites without cells, and `without_file`.
 
     Raises
     ------

@@ -1,6 +1,7 @@
 """What a published result was made from, whatever its format."""
 
 import json
+import zlib
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -9,7 +10,7 @@ from upath import UPath
 
 from dp_assets.config.errors import StoreError
 from dp_assets.storage.atomic import atomic_file
-from dp_assets.storage.folders import MANIFEST, open_folder
+from dp_assets.storage.folders import open_folder
 from dp_assets.storage.tables import StoredTable, read_provenance
 
 FINGERPRINT_ENTRY = "fingerprint"
@@ -25,15 +26,17 @@ def published_fingerprint(path: Path | UPath) -> str | None:
             return read_provenance(StoredTable(path).schema()).get("fingerprint") if path.exists() else None
         if path.suffix == ".npz":
             return str(read_arrays(path)[FINGERPRINT_ENTRY]) if path.exists() else None
-        return open_folder(path).fingerprint if (path / MANIFEST).exists() else None
-    except (StoreError, KeyError, json.JSONDecodeError):
+        return open_folder(path).fingerprint
+    except (StoreError, FileNotFoundError, KeyError, json.JSONDecodeError):
         return None
 
 
 def write_arrays(path: Path | UPath, arrays: dict[str, np.ndarray], fingerprint: str) -> None:
     """Write named arrays as a compressed npz file with the fingerprint of what they were made from; no pickle."""
     with atomic_file(path) as sink:
-        np.savez_compressed(sink, allow_pickle=False, **{**arrays, FINGERPRINT_ENTRY: np.asarray(fingerprint)})
+        np.savez_compressed(
+            sink, allow_pickle=False, **{**arrays, FINGERPRINT_ENTRY: np.asarray(fingerprint)}
+        )
 
 
 def read_arrays(path: Path | UPath) -> dict[str, np.ndarray]:
@@ -42,7 +45,7 @@ def read_arrays(path: Path | UPath) -> dict[str, np.ndarray]:
         try:
             with np.load(stream, allow_pickle=False) as stored:
                 return {name: stored[name] for name in stored.files}
-        except (BadZipFile, ValueError, OSError, EOFError) as error:
+        except (BadZipFile, ValueError, OSError, EOFError, zlib.error) as error:
             raise StoreError(
                 f"the file cannot be read: {error}",
                 where=str(path),

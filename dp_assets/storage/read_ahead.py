@@ -16,8 +16,8 @@ def read_ahead(
 
     Parameters
     ----------
-    function : runs in a thread; it should spend its time in code that releases the interpreter lock. What it raises
-        is raised here, at the item's turn.
+    function : runs in a thread; it should spend its time in code that releases the interpreter lock. What it
+        raises is raised here, at the item's turn.
     workers : number of threads.
     ahead : how many results may wait (default: twice the workers).
     """

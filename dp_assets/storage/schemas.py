@@ -1,7 +1,7 @@
 """The one registry of table schemas: what every table of the graph must hold.
 
-`Metadata_*` columns are strings, sites and cell numbers too: number-typed metadata ends up among the features in
-AnnData and JUMP tools. Anything in a profile table that is not a feature starts with `Metadata_`.
+`Metadata_*` columns are strings, sites and cell numbers too: number-typed metadata ends up among the features
+in AnnData and JUMP tools. Anything in a profile table that is not a feature starts with `Metadata_`.
 """
 
 from dataclasses import dataclass
@@ -32,8 +32,8 @@ class TableSchema:
     ----------
     name : the asset's name, used in messages.
     required : name -> (type, nullable), in order; they come first in the table.
-    extra : what further columns may be: "strings"; "metadata" (strings named `Metadata_*`); "features" (float32, not
-        named `Metadata_*`); "profiles" (`Metadata_*` strings and float32 features); "any".
+    extra : what further columns may be: "strings"; "metadata" (strings named `Metadata_*`); "features"
+        (float32, not named `Metadata_*`); "profiles" (`Metadata_*` strings and float32 features); "any".
     key : columns that together name a row; no two rows may share them.
     """
 
@@ -56,8 +56,10 @@ class TableSchema:
         for name, (kind, _) in self.required.items():
             if name not in schema.names:
                 found.append(self._problem(f"column {name} is missing", name))
-            elif schema.field(name).type != kind:
-                found.append(self._problem(f"column {name} is {schema.field(name).type}; expected {kind}", name))
+            elif schema.names.count(name) == 1 and schema.field(name).type != kind:
+                found.append(
+                    self._problem(f"column {name} is {schema.field(name).type}; expected {kind}", name)
+                )
         if len(set(schema.names)) != len(schema.names):
             doubled = sorted({name for name in schema.names if schema.names.count(name) > 1})
             found.append(self._problem(f"columns occur twice: {', '.join(doubled)}", doubled[0]))
@@ -91,11 +93,15 @@ class TableSchema:
             return []
         first = ", ".join(str(doubled[name][0]) for name in self.key)
         return [
-            self._problem(f"{doubled.num_rows} keys occur more than once, the first is ({first})", self.key[0])
+            self._problem(
+                f"{doubled.num_rows} keys occur more than once, the first is ({first})", self.key[0]
+            )
         ]
 
     def _problem(self, what: str, column: str) -> Problem:
-        return Problem(what, f"table {self.name}: {column}", f"materialize {self.name} again; if it stays, report a bug")
+        return Problem(
+            what, f"table {self.name}: {column}", f"materialize {self.name} again; if it stays, report a bug"
+        )
 
 
 def _allowed(extra: Extra, field: pa.Field) -> bool:

@@ -4,12 +4,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
-from dp_assets.config.errors import ProjectError
+from dp_assets.config.errors import ImageFileError, LocationsError
 from dp_assets.storage.image_sites import ImageSite, SiteFailure
 from dp_assets.storage.read_ahead import read_ahead
 
 Result = TypeVar("Result")
 Progress = Callable[[int, int], None]
+SITE_ERRORS = (ImageFileError, LocationsError)
 
 
 def try_each(
@@ -25,22 +26,22 @@ def try_each(
 
     Parameters
     ----------
-    function : runs in a thread. A ProjectError is added to `failures` and the next site goes on; anything else is a
-        defect of the program and is raised.
+    function : runs in a thread. A ProjectError is added to `failures` and the next site goes on; anything
+        else is a defect of the program and is raised.
     progress : called with (finished, total), `done` sites counted as finished before.
     """
     total = done + len(sites)
     progress(done, total)
 
-    def attempt(site: ImageSite) -> Result | ProjectError:
+    def attempt(site: ImageSite) -> Result | ImageFileError | LocationsError:
         try:
             return function(site)
-        except ProjectError as error:
+        except SITE_ERRORS as error:
             return error
 
     for site, outcome in read_ahead(sites, attempt, workers=workers):
         done += 1
-        if isinstance(outcome, ProjectError):
+        if isinstance(outcome, SITE_ERRORS):
             failures.append(SiteFailure(site.well, site.site, str(outcome)))
         else:
             yield site, outcome

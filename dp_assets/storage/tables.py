@@ -40,7 +40,9 @@ def with_provenance(table: pa.Table, **provenance: Any) -> pa.Table:
     """`table` with JSON-able facts about its making in the schema metadata (added to those already there)."""
     merged = {**read_provenance(table.schema), **provenance}
     others = {k: v for k, v in (table.schema.metadata or {}).items() if k != PROVENANCE_KEY}
-    return table.replace_schema_metadata({**others, PROVENANCE_KEY: json.dumps(merged, sort_keys=True).encode()})
+    return table.replace_schema_metadata(
+        {**others, PROVENANCE_KEY: json.dumps(merged, sort_keys=True).encode()}
+    )
 
 
 def read_provenance(schema: pa.Schema) -> dict[str, Any]:
@@ -51,14 +53,16 @@ def read_provenance(schema: pa.Schema) -> dict[str, Any]:
 def write_table(path: Path | UPath, table: pa.Table | TableStream, schema: TableSchema) -> int:
     """Write a table or a stream of row groups to `path` and return the number of rows.
 
-    Dictionary encoding is off (features do not repeat), compression is zstd. Raises StoreError when the table does
-    not fit `schema`; nothing is published then.
+    Dictionary encoding is off (features do not repeat), compression is zstd. Raises StoreError when the table
+    does not fit `schema`; nothing is published then.
     """
     if isinstance(table, TableStream):
         return _write_stream(path, table, schema)
     schema.enforce(table)
     with atomic_file(path) as stream:
-        pq.write_table(table, stream, compression=COMPRESSION, use_dictionary=_dictionary_columns(table.schema))
+        pq.write_table(
+            table, stream, compression=COMPRESSION, use_dictionary=_dictionary_columns(table.schema)
+        )
     return table.num_rows
 
 
@@ -75,7 +79,9 @@ def _write_stream(path: Path | UPath, stream: TableStream, schema: TableSchema) 
         ) as writer,
     ):
         for group in stream.row_groups():
-            writer.write_table(group.replace_schema_metadata(described.metadata), row_group_size=max(1, len(group)))
+            writer.write_table(
+                group.replace_schema_metadata(described.metadata), row_group_size=max(1, len(group))
+            )
             rows += len(group)
     return rows
 
@@ -116,7 +122,10 @@ class StoredTable:
     def row_count(self) -> int:
         """The number of rows, from the file's footer."""
         with self.path.open("rb") as stream:
-            return pq.ParquetFile(stream).metadata.num_rows
+            try:
+                return pq.ParquetFile(stream).metadata.num_rows
+            except (pa.ArrowInvalid, OSError) as error:
+                raise _damaged(self.path, error) from error
 
     def row_groups(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """The row groups in order; memory holds one at a time."""

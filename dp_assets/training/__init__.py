@@ -1,1 +1,1 @@
-"""Feeding cells to a network and training it: samplers, the crop feed, schedules, the trainer, checkpoints by epoch."""
+"""Feeding cells to a network and training it: samplers, the crop feed, schedules, the trainer, checkpoints."""

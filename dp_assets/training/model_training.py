@@ -12,12 +12,12 @@ import pyarrow as pa
 
 from dp_assets.storage.folders import FolderWriter
 from dp_assets.storage.model_folder import CARD_FILE, ModelCard, card_facts, write_card
-from dp_assets.storage.schemas import PLATE
+from dp_assets.storage.schemas import PLATE, SITE_KEY
 from dp_assets.training.cells import LabelledCells
 from dp_assets.training.model_card_making import card_of
 from dp_assets.training.model_loading import load_trained_network
-from dp_assets.training.outcome import EpochReport, TrainingOutcome
 from dp_assets.training.model_plan import TrainingPlan
+from dp_assets.training.outcome import EpochReport, TrainingOutcome
 from dp_assets.training.store_crops import StoreCrops
 from dp_assets.training.trainer import train_network
 from dp_assets.training.training_set import TRAINING, VALIDATION
@@ -39,11 +39,12 @@ def train_model(
     ----------
     content : fingerprint of the plan.
     work : local folder of the training; a killed run goes on in it.
-    published : local folder of the model published before, if any: when only more epochs are wanted, it is continued.
+    published : local folder of the model published before, if any: when only more epochs are wanted, it is
+        continued.
     finished : called after publication.
     """
     if published is not None and not work.exists():
-        shutil.copytree(published, work)
+        _prime(work, published)
     cells = {split: _labelled(plan, plan.training_set.part(split)) for split in (TRAINING, VALIDATION)}
     outcome = train_network(
         settings=plan.settings,
@@ -66,6 +67,14 @@ def train_model(
     return writer, outcome
 
 
+def _prime(work: Path, published: Path) -> None:
+    """Put the published training into the work folder, all of it or nothing."""
+    copying = work.with_name(f".{work.name}.copying")
+    shutil.rmtree(copying, ignore_errors=True)
+    shutil.copytree(published, copying)
+    copying.rename(work)
+
+
 def _labelled(plan: TrainingPlan, cells: pa.Table) -> LabelledCells:
     network = plan.settings.images
     crops = StoreCrops(
@@ -76,7 +85,15 @@ def _labelled(plan: TrainingPlan, cells: pa.Table) -> LabelledCells:
         normalization=plan.settings.single_cells.normalization,
         plate_ranges=plan.plate_ranges,
     )
-    return LabelledCells(crops, cells["class_index"].to_numpy().astype(np.int64))
+    labels = cells["class_index"].to_numpy().astype(np.int64)
+    return LabelledCells(crops, labels, images=_image_numbers(cells))
+
+
+def _image_numbers(cells: pa.Table) -> np.ndarray:
+    """A number for the image (plate, well, site) of each cell, (cells,) int64, for epochs balanced over images."""
+    keys = zip(*(cells[name].to_pylist() for name in SITE_KEY), strict=True)
+    numbers: dict[tuple[str, ...], int] = {}
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
 
 
 def _validation(plan: TrainingPlan, cells: Mapping[str, LabelledCells]) -> LabelledCells | None:

@@ -75,9 +75,9 @@ def build_training_set(
 ) -> TrainingSet:
     """Join annotations with the cells of the crop stores.
 
-    Cells that are flat in some channel (all one grey level, or a box outside the image) are left out and counted.
-    Classes are the sorted different values of the target among the training images; images of the validation split
-    with another value are left out.
+    Cells that are flat in some channel (all one grey level, or a box outside the image) are left out and
+    counted. Classes are the sorted different values of the target among the training images; images of the
+    validation split with another value are left out.
 
     Raises
     ------

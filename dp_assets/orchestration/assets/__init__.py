@@ -1,1 +1,1 @@
-"""The assets, a module per stage. Bodies get inputs, call one function of a lower room, and describe the result."""
+"""The assets, a module per stage. Bodies get inputs, call a function of a lower room, describe the result."""

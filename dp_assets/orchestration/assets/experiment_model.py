@@ -18,10 +18,18 @@ from dp_assets.figures.training_curves import training_curves
 from dp_assets.orchestration.accelerator_resource import AcceleratorResource
 from dp_assets.orchestration.assets.single_cells import PREFIX, rows_per_label
 from dp_assets.orchestration.io_managers import FAN_IN
-from dp_assets.orchestration.outputs import FolderOutput, Metadata, TableOutput, unchanged
 from dp_assets.orchestration.model_runs import run_import, run_training, training_plan
+from dp_assets.orchestration.outputs import FolderOutput, Metadata, TableOutput, unchanged
 from dp_assets.orchestration.project_resource import ProjectResource
-from dp_assets.orchestration.results import COMMON, check, checks, identified, picture, schema_check, table_checks
+from dp_assets.orchestration.results import (
+    COMMON,
+    check,
+    checks,
+    identified,
+    picture,
+    schema_check,
+    table_checks,
+)
 from dp_assets.orchestration.stage_config import StageConfig
 from dp_assets.orchestration.user_errors import user_errors
 from dp_assets.storage.crop_store import CropStore
@@ -68,14 +76,13 @@ def training_set_asset(experiment: Experiment) -> dg.AssetsDefinition:
         },
         check_specs=table_checks(key, "classes_validated"),
         description=(
-            f"The cells that {experiment.name} is trained and validated on, with their class: images are divided by "
-            f"the index column {settings.partition.split_field}, classes come from {settings.partition.targets[0]}. "
-            "Cells that are flat in some channel are left out. Its data version is its members and their crops."
+            f"The cells that {experiment.name} is trained and validated on, with their class: images are "
+            f"divided by the index column {settings.partition.split_field}, classes come from "
+            f"{settings.partition.targets[0]}. Cells that are flat in some channel are left out. "
+            "Its data version is its members and their crops."
         ),
     )
-    def training_set(
-        context: dg.AssetExecutionContext, plate_annotations: dict, crop_stores: dict
-    ) -> dg.MaterializeResult:
+    def training_set(plate_annotations: dict, crop_stores: dict) -> dg.MaterializeResult:
         with user_errors():
             found = build_training_set(plate_annotations, crop_stores, partition_of(settings))
         used = set(found.cells[PLATE].to_pylist())
@@ -111,7 +118,8 @@ def _classes_validated(found: TrainingSet) -> dg.AssetCheckResult:
 def _training_set_facts(found: TrainingSet, stores: Mapping[str, CropStore]) -> Metadata:
     counts = {split: Counter(found.part(split)["target"].to_pylist()) for split in (TRAINING, VALIDATION)}
     rows = [
-        dg.TableRecord({"class": name, **{split: counts[split][name] for split in counts}}) for name in found.classes
+        dg.TableRecord({"class": name, **{split: counts[split][name] for split in counts}})
+        for name in found.classes
     ]
     left_out = ", ".join(f"{count} flat in {channel}" for channel, count in found.left_out.items())
     return {
@@ -153,8 +161,8 @@ def _trained(experiment: Experiment) -> dg.AssetsDefinition:
         code_version=settings_digest(settings),
         check_specs=checks(key, "learned"),
         description=(
-            f"{settings.network.name} trained to tell the classes apart for {settings.network.epochs} epochs. "
-            "A killed run goes on after its last finished epoch."
+            f"{settings.network.name} trained to tell the classes apart for {settings.network.epochs} "
+            "epochs. A killed run goes on after its last finished epoch."
         ),
     )
     def trained_model(
@@ -194,8 +202,8 @@ def _imported(experiment: Experiment) -> dg.AssetsDefinition:
         io_manager_key="model_io",
         code_version=settings_digest(settings),
         description=(
-            f"The checkpoint {settings.profile.checkpoint}, loaded by layer name, as a model folder with a card. "
-            f"Looked for in outputs/{experiment.name}/checkpoint and inputs/pretrained."
+            f"The checkpoint {settings.profile.checkpoint}, loaded by layer name, as a model folder with a "
+            f"card. Looked for in outputs/{experiment.name}/checkpoint and inputs/pretrained."
         ),
     )
     def trained_model(
@@ -237,7 +245,9 @@ def _learned(card: Mapping) -> dg.AssetCheckResult:
     chance = 1 / max(1, len(card["classes"]))
     accuracy = card["scores"].get("val_accuracy", card["scores"].get("accuracy"))
     passed = accuracy is None or accuracy > chance
-    return check("learned", passed, chance=round(chance, 4), accuracy=accuracy if accuracy is not None else "unknown")
+    return check(
+        "learned", passed, chance=round(chance, 4), accuracy=accuracy if accuracy is not None else "unknown"
+    )
 
 
 def _model_facts(folder: Folder) -> Metadata:
@@ -245,7 +255,6 @@ def _model_facts(folder: Folder) -> Metadata:
     facts: dict[str, dg.MetadataValue | str | int | float] = {
         "network": f"{card['network']}, conv_blocks {card['conv_blocks']}",
         "channels": ", ".join(card["channels"]),
-        "model_card": dg.MetadataValue.json({k: v for k, v in card.items() if k != "layers"}),
         **{f"last_{name}": round(value, 5) for name, value in card["scores"].items()},
     }
     log = folder.path / LOG_FILE
@@ -253,4 +262,5 @@ def _model_facts(folder: Folder) -> Metadata:
         with log.open("rb") as stream:
             facts["curves"] = picture(training_curves(pd.read_csv(stream)), "training curves")
         facts["tensorboard"] = f"tensorboard --logdir {folder.path / TENSORBOARD}"
+    facts["model_card"] = dg.MetadataValue.json({k: v for k, v in card.items() if k != "layers"})
     return facts

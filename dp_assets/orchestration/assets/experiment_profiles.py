@@ -53,8 +53,8 @@ def cell_features_asset(experiment: Experiment) -> dg.AssetsDefinition:
         ins={**image_inputs(settings), "trained_model": dg.AssetIn([experiment.name, "trained_model"])},
         check_specs=table_checks(key, "sites_complete"),
         description=(
-            f"One row per cell: the output of layer {settings.profile.feature_layer} of {experiment.name}'s model, "
-            "averaged over space. Written in row groups of about 16,000 cells that end with a well."
+            f"One row per cell: the output of layer {settings.profile.feature_layer} of {experiment.name}'s "
+            "model, averaged over space. Written in row groups of about 16,000 cells that end with a well."
         ),
     )
     def cell_features(
@@ -68,7 +68,9 @@ def cell_features_asset(experiment: Experiment) -> dg.AssetsDefinition:
         with user_errors():
             plan = feature_plan(experiment, settings, context.partition_key, inputs, project, accelerator)
             if config.force or not project.is_current(context, ".parquet", plan.fingerprint):
-                stream = _extract(context, experiment, settings, plan, inputs["trained_model"], project, accelerator)
+                stream = _extract(
+                    context, experiment, settings, plan, inputs["trained_model"], project, accelerator
+                )
         stored = StoredTable(project.path(tuple(key.path), context.partition_key, ".parquet"))
         facts = stream.provenance if stream else read_provenance(stored.schema())
         failures = stored_failures(facts["failures"])
@@ -110,7 +112,9 @@ def feature_plan(
     )
     return FeaturePlan(
         sites=sites,
-        channel_order=model.card.require_channels(settings.images.channels, f"{experiment.name}/trained_model"),
+        channel_order=model.card.require_channels(
+            settings.images.channels, f"{experiment.name}/trained_model"
+        ),
         cells=cells_by_site(inputs["cell_locations"]),
         geometry=crop_geometry(settings),
         normalization=settings.single_cells.normalization,
@@ -187,8 +191,8 @@ def well_profiles_asset(experiment: Experiment) -> dg.AssetsDefinition:
         },
         check_specs=table_checks(key, "wells_complete"),
         description=(
-            f"One row per well: the {settings.profiles.aggregation} of its cells' features, with the annotations that "
-            "hold for the whole well. Reads straight into pycytominer and copairs."
+            f"One row per well: the {settings.profiles.aggregation} of its cells' features, with the "
+            "annotations that hold for the whole well. Reads straight into pycytominer and copairs."
         ),
     )
     def well_profiles(
@@ -196,7 +200,10 @@ def well_profiles_asset(experiment: Experiment) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         with user_errors():
             wells = well_table(
-                cell_features, plate_annotations, settings.profiles.aggregation, settings.profiles.minimum_cells
+                cell_features,
+                plate_annotations,
+                settings.profiles.aggregation,
+                settings.profiles.minimum_cells,
             )
         table, version = identified(wells.table)
         return dg.MaterializeResult(
@@ -204,7 +211,9 @@ def well_profiles_asset(experiment: Experiment) -> dg.AssetsDefinition:
             data_version=version,
             check_results=[
                 schema_check(table, "well_profiles"),
-                check("wells_complete", not wells.missing, without_profile=", ".join(wells.missing) or "none"),
+                check(
+                    "wells_complete", not wells.missing, without_profile=", ".join(wells.missing) or "none"
+                ),
             ],
         )
 
@@ -217,7 +226,7 @@ def _well_facts(wells: WellTable, plate: str) -> Metadata:
         "wells": len(wells.cells),
         "cells": sum(wells.cells.values()),
         "excluded_cells": wells.excluded_cells,
-        "cell_counts": picture(plate_heatmap(counts, f"{plate}: cells per profile", "cells"), "cells per well"),
+        "cell_counts": picture(
+            plate_heatmap(counts, f"{plate}: cells per profile", "cells"), "cells per well"
+        ),
     }
-
-

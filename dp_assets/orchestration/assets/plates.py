@@ -53,9 +53,10 @@ def image_index_asset(channels: tuple[str, ...]) -> dg.AssetsDefinition:
         check_specs=table_checks(dg.AssetKey("image_index"), "plates_named_once"),
     )
     def image_index(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
-        """The image index: one row per field of view, checked. Materializing it registers the plates as partitions.
+        """The image index: one row per field of view, checked. Materializing it registers the plates.
 
-        Read from `inputs/metadata/index.csv` (or `.parquet`). Plates that vanish from the index stay registered.
+        Read from `inputs/metadata/index.csv` (or `.parquet`). Plates become partitions; those that vanish
+        from the index stay registered.
         """
         with user_errors():
             index = read_index(project.index_location(), channels)
@@ -99,8 +100,8 @@ def _plate_images(settings: ImagesSettings) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """The plate's image files: path, size, type and content fingerprint of every channel of every site.
 
-        Each file is read once. Everything made from pixels depends on these fingerprints, so a file that was touched
-        but not changed recomputes nothing.
+        Each file is read once. Everything made from pixels depends on these fingerprints, so a file that was
+        touched but not changed recomputes nothing.
         """
         location = project.image_location()
         with user_errors():
@@ -176,12 +177,11 @@ def _plate_annotations(channels: tuple[str, ...]) -> dg.AssetsDefinition:
         io_manager_key="table_io",
         check_specs=table_checks(dg.AssetKey("plate_annotations")),
     )
-    def plate_annotations(
-        context: dg.AssetExecutionContext, image_index: pa.Table
-    ) -> dg.MaterializeResult:
+    def plate_annotations(context: dg.AssetExecutionContext, image_index: pa.Table) -> dg.MaterializeResult:
         """The plate's treatments, labels, splits and replicates: every index column but the image paths.
 
-        Training, profiles and scores depend on it; images and crops do not, so a corrected label recomputes no pixel.
+        Training, profiles and scores depend on it; images and crops do not, so a corrected label recomputes
+        no pixel.
         """
         with user_errors():
             annotations = annotate_plate(image_index, context.partition_key, channels)
@@ -241,7 +241,9 @@ def _location_facts(plate: str, counts: dict[str, int]) -> dict[str, dg.Metadata
         "cells": sum(cells),
         "sites_without_cells": sum(1 for count in cells if count == 0),
         "cells_per_site": f"{cells[0]} to {cells[-1]}, median {cells[len(cells) // 2]}",
-        "cell_counts": picture(plate_heatmap(dict(wells), f"{plate}: cells per well", "cells"), "cells per well"),
+        "cell_counts": picture(
+            plate_heatmap(dict(wells), f"{plate}: cells per well", "cells"), "cells per well"
+        ),
     }
 
 
@@ -259,4 +261,3 @@ def _cells_inside(table: pa.Table, plate_images: pa.Table) -> dg.AssetCheckResul
     sizes = [(row["height"], row["width"]) for row in plate_images.to_pylist() if row["height"]]
     outside = cells_outside(table, *Counter(sizes).most_common(1)[0][0]) if sizes else table.num_rows
     return check("cells_inside", outside == 0, cells_outside=outside)
-

@@ -69,7 +69,10 @@ def _illumination_functions(settings: PreparationSettings) -> dg.AssetsDefinitio
         check_specs=checks(dg.AssetKey("illumination_functions"), "sites_complete", "channels_not_flat"),
     )
     def illumination_functions(
-        context: dg.AssetExecutionContext, config: StageConfig, project: ProjectResource, plate_images: pa.Table
+        context: dg.AssetExecutionContext,
+        config: StageConfig,
+        project: ProjectResource,
+        plate_images: pa.Table,
     ) -> dg.MaterializeResult:
         """The plate's illumination correction functions and grey-level statistics, from all its images.
 
@@ -166,7 +169,7 @@ def _compressed_images(settings: PreparationSettings) -> dg.AssetsDefinition:
         plate_images: pa.Table,
         illumination_functions: StoredIllumination,
     ) -> dg.MaterializeResult:
-        """The plate's images corrected for illumination and stretched to 8 bits, one PNG per site and channel.
+        """The plate's images corrected for illumination, stretched to 8 bits, one PNG per site and channel.
 
         File names are those of the images with the ending `.png` (handbook, `prepare.compression`).
         """

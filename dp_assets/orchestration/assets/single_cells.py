@@ -1,4 +1,4 @@
-"""Exported single cells: one crop store per plate and set, shared by all experiments with the same geometry."""
+"""Exported single cells: one crop store per plate and set, shared by experiments with the same geometry."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -30,7 +30,7 @@ from dp_assets.orchestration.stage_config import StageConfig
 from dp_assets.orchestration.user_errors import user_errors
 from dp_assets.storage.crop_store import CropStore
 from dp_assets.storage.folders import Folder
-from dp_assets.storage.image_sites import ImageSite, usable
+from dp_assets.storage.image_sites import ImageSite
 from dp_assets.storage.plate_tables import annotation_column
 from dp_assets.storage.schemas import SITE, WELL
 from dp_assets.storage.tables import read_table
@@ -40,7 +40,7 @@ SHEET_ROWS, SHEET_COLUMNS = 8, 8
 
 
 def crop_geometry(settings: CropSettings) -> CropGeometry:
-    """Box, sampling and margin of an experiment's crops; the margin is an eighth of the box unless it is given."""
+    """Box, sampling and margin of an experiment's crops; the margin is an eighth of the box if not given."""
     box = settings.locations.box_size
     margin = settings.single_cells.margin
     return CropGeometry(box, settings.single_cells.sampling, math.ceil(box / 8) if margin is None else margin)
@@ -92,8 +92,9 @@ def single_cells_asset(settings: CropSettings, label: str | None) -> dg.AssetsDe
         code_version=geometry_digest(settings),
         check_specs=checks(key, "sites_complete", "crops_not_flat"),
         description=(
-            f"Every cell of the plate as a window of {settings.locations.box_size} pixels and a margin, lossless and "
-            "in the bit depth of its source. Holds no labels: what a crop is for is decided by the training set."
+            f"Every cell of the plate as a window of {settings.locations.box_size} pixels and a margin, "
+            "lossless and in the bit depth of its source. Holds no labels: what a crop is for is decided by the "
+            "training set."
         ),
     )
     def single_cells(
