@@ -7,10 +7,11 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 
 from dp_assets import __version__
 from dp_assets.config.errors import ProjectError
-from dp_assets.orchestration.code_location import project_folder
+from dp_assets.orchestration.code_location import PROJECT_VARIABLE, project_folder
 from dp_assets.orchestration.stage_runner import STAGES
 
 console = Console(highlight=False, soft_wrap=True)
@@ -24,26 +25,31 @@ class _Group(click.Group):
         try:
             return super().invoke(context)
         except ProjectError as error:
-            errors.print(f"[red]error:[/red] {_plain(str(error))}")
+            errors.print(f"[red]error:[/red] {escape(str(error))}")
             sys.exit(1)
 
 
-def _plain(text: str) -> str:
-    return text.replace("[", "\\[")
+def _use_project(_: click.Context, __: click.Parameter, project: Path | None) -> None:
+    """Name the project for everything that runs in this process, definitions included."""
+    if project is not None:
+        os.environ[PROJECT_VARIABLE] = str(project.resolve())
+
+
+# Given before or after the command's name.
+project_option = click.option(
+    "--project",
+    type=click.Path(file_okay=False, path_type=Path),
+    expose_value=False,
+    callback=_use_project,
+    help="The project folder. Default: $DP_PROJECT, the current folder when it holds inputs/, else ./project.",
+)
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dp-assets")
-@click.option(
-    "--project",
-    type=click.Path(file_okay=False, path_type=Path),
-    envvar="DP_PROJECT",
-    help="The project folder. Default: $DP_PROJECT, the current folder if it holds inputs/, else ./project.",
-)
-def main(project: Path | None) -> None:
+@project_option
+def main() -> None:
     """Image-based cell profiling as a Dagster asset graph."""
-    if project is not None:
-        os.environ["DP_PROJECT"] = str(project.resolve())
 
 
 def _existing_project() -> Path:
@@ -58,6 +64,7 @@ def _existing_project() -> Path:
 
 
 @main.command()
+@project_option
 def setup() -> None:
     """Make the folders of a project and its Dagster instance; what is there stays as it is."""
     from dp_assets.orchestration.project_setup import set_up_project
@@ -74,6 +81,7 @@ def setup() -> None:
 
 
 @main.command()
+@project_option
 @click.option("--quick", is_flag=True, help="Look whether image files are there, without reading them.")
 def doctor(quick: bool) -> None:
     """Check configuration, index, images, locations, disk, GPU and instance; exit code 1 with problems."""
@@ -87,17 +95,18 @@ def doctor(quick: bool) -> None:
             if part.problems
             else ("[yellow]![/yellow]" if part.warnings else "[green]✓[/green]")
         )
-        console.print(f"{mark} [bold]{part.name}[/bold]  {_plain(part.summary)}")
+        console.print(f"{mark} [bold]{part.name}[/bold]  {escape(part.summary)}")
         for problem in part.problems:
-            console.print(f"    [red]problem[/red] {_plain(str(problem))}")
+            console.print(f"    [red]problem[/red] {escape(str(problem))}")
         for warning in part.warnings:
-            console.print(f"    [yellow]warning[/yellow] {_plain(str(warning))}")
+            console.print(f"    [yellow]warning[/yellow] {escape(str(warning))}")
         total += len(part.problems)
     console.print(f"[red]{total} problems[/red]" if total else "[green]no problems[/green]")
     sys.exit(1 if total else 0)
 
 
 @main.command()
+@project_option
 @click.option("--parts", type=click.IntRange(min=1), required=True, help="How many parts.")
 @click.option(
     "--by", type=click.Choice(["plate", "well"]), default="plate", show_default=True, help="What stays whole."
@@ -111,6 +120,7 @@ def split(parts: int, by: str) -> None:
 
 
 @main.command()
+@project_option
 @click.argument("stage", type=click.Choice([*STAGES, "all"]))
 @click.option("--plates", "plate_names", help="Comma-separated plates; all registered plates by default.")
 @click.option("--experiment", "experiments", multiple=True, help="Only this experiment (may be repeated).")
@@ -134,6 +144,7 @@ def run(
 
 
 @main.command()
+@project_option
 @click.option("--keep", is_flag=True, help="Use the example that is there instead of writing it again.")
 def demo(keep: bool) -> None:
     """Write a small example project, materialize its whole graph and show what came out."""
@@ -149,6 +160,7 @@ def figure() -> None:
 
 
 @figure.command("dose-response")
+@project_option
 @click.option("--experiment", required=True, help="Whose well profiles.")
 @click.option("--compound", default="Compound", show_default=True, help="Index column with the compound.")
 @click.option("--dose", default="Concentration", show_default=True, help="Index column with the dose.")
@@ -178,6 +190,7 @@ def dose_response(
 
 
 @main.command()
+@project_option
 @click.option("--port", type=int, default=3000, show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True)
 def ui(port: int, host: str) -> None:

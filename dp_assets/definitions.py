@@ -1,4 +1,4 @@
-"""The front door for Dagster: `build_defs(project)` for any project, `defs` for the one the environment names."""
+"""The front door for Dagster: `build_defs(project)` for any project, `defs` for that of the environment."""
 
 from dp_assets.orchestration.code_location import build_defs, project_folder
 

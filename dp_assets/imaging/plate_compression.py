@@ -5,12 +5,14 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
+from dp_assets.config.errors import StoreError
 from dp_assets.imaging.compression import Stretch, compress_channel, scaled_shape
 from dp_assets.imaging.illumination import IlluminationFunctions
 from dp_assets.storage.fingerprints import fingerprint
@@ -63,7 +65,7 @@ class CompressionPlan:
         """What the plate's compressed images are made from."""
         return fingerprint([[site.key, self.site_fingerprint(site)] for site in usable(self.sites)])
 
-    @property
+    @cached_property
     def names(self) -> dict[str, list[str]]:
         """The file names of every site's channels, relative to the plate's folder."""
         return compressed_names(self.sites, self.channels)
@@ -112,7 +114,7 @@ def compress_plate(
     ImageFileError : some site cannot be read and `on_bad_site` is "fail"; every such site is named.
     """
     good = usable(plan.sites)
-    failures = failures_of(plan.sites)
+    unread: list[SiteFailure] = []
     corrections = [plan.functions.function(channel) for channel in plan.channels]
     fingerprints = {site.key: plan.site_fingerprint(site) for site in good}
     todo = [site for site in good if not work.part(fingerprints[site.key], ".json").exists()]
@@ -121,8 +123,9 @@ def compress_plate(
         _compress_site(plan, site, corrections, work, fingerprints[site.key], maximum_pixels)
 
     done = len(good) - len(todo)
-    exhaust(try_each(todo, compress, failures, workers=workers, progress=progress, done=done))
-    bad = {(failure.well, failure.site) for failure in failures}
+    exhaust(try_each(todo, compress, unread, workers=workers, progress=progress, done=done))
+    failures = [*failures_of(plan.sites), *unread]
+    bad = {(failure.well, failure.site) for failure in unread}
     finished = [site for site in good if (site.well, site.site) not in bad]
     refuse_failures(failures, plate=plan.sites[0].plate, finished=len(finished), on_bad_site=on_bad_site)
     parts = [
@@ -232,18 +235,10 @@ def _compressed_site(
     folder: Folder, site: ImageSite, record: dict | None, reasons: Mapping[tuple[str, str], str]
 ) -> ImageSite:
     if record is None:
-        problem = reasons.get((site.well, site.site), "the site is not among the compressed images")
-        return ImageSite(
-            site.plate,
-            site.well,
-            site.site,
-            site.original_shape,
-            site.images,
-            site.fingerprints,
-            site.names,
-            problem,
-        )
+        reason = reasons.get((site.well, site.site), "the site is not among the compressed images")
+        return replace(site, problem=reason)
     names = tuple(image["file"] for image in record["images"])
+    rows, cols = folder.manifest["array_shape"]
     return ImageSite(
         plate=site.plate,
         well=site.well,
@@ -252,6 +247,7 @@ def _compressed_site(
         images=tuple(folder.path / name for name in names),
         fingerprints=(record["fingerprint"],),
         names=names,
+        array_shape=(rows, cols),
     )
 
 
@@ -261,7 +257,17 @@ def controls_distribution(folder: Folder, control_sites: set[tuple[str, str]]) -
     Parameters
     ----------
     control_sites : (well, site) of the control wells.
+
+    Raises
+    ------
+    StoreError : the images are 16-bit ones, of which no histograms are kept.
     """
+    if not (folder.path / HISTOGRAMS).exists():
+        raise StoreError(
+            "there are no histograms of these images",
+            where=str(folder.path),
+            remedy="set prepare.compression.stretch to image or plate, then materialize compressed_images",
+        )
     with np.load(io.BytesIO((folder.path / HISTOGRAMS).read_bytes()), allow_pickle=False) as stored:
         histograms = stored["histograms"]
     chosen = [

@@ -79,7 +79,8 @@ class CropPlan:
     @property
     def side(self) -> int:
         """Rows and columns of every window."""
-        return window_side(self.geometry, self.sites[0].original_shape, self.array_shape)
+        # A site that could not be read has no size.
+        return window_side(self.geometry, usable(self.sites)[0].original_shape, self.array_shape)
 
     def cells_of(self, site: ImageSite) -> SiteCells:
         """The cells of a site; none when the locations do not name it."""
@@ -125,7 +126,9 @@ def export_crops(
     ImageFileError : some site cannot be read and `on_bad_site` is "fail"; every such site is named.
     """
     good = usable(plan.sites)
-    failures = failures_of(plan.sites)
+    if not good:
+        refuse_failures(failures_of(plan.sites), plate=plan.sites[0].plate, finished=0, on_bad_site="fail")
+    unread: list[SiteFailure] = []
     fingerprints = {site.key: plan.site_fingerprint(site) for site in good}
     todo = [site for site in good if not has_site_part(work, fingerprints[site.key])]
 
@@ -133,8 +136,9 @@ def export_crops(
         _cut_site(plan, site, work, fingerprints[site.key], maximum_pixels)
 
     done = len(good) - len(todo)
-    exhaust(try_each(todo, cut, failures, workers=workers, progress=progress, done=done))
-    bad = {(failure.well, failure.site) for failure in failures}
+    exhaust(try_each(todo, cut, unread, workers=workers, progress=progress, done=done))
+    failures = [*failures_of(plan.sites), *unread]
+    bad = {(failure.well, failure.site) for failure in unread}
     finished = [site for site in good if (site.well, site.site) not in bad]
     refuse_failures(failures, plate=plan.sites[0].plate, finished=len(finished), on_bad_site=on_bad_site)
     writer = FolderWriter(
@@ -159,8 +163,8 @@ def _cut_site(plan: CropPlan, site: ImageSite, work: WorkFolder, part: str, maxi
         image = site.read(maximum_pixels)
         if image.shape[:2] != plan.array_shape or str(image.dtype) != plan.dtype:
             raise ImageFileError(
-                f"the image is {image.shape[0]} x {image.shape[1]} {image.dtype}; expected {plan.array_shape[0]} x "
-                f"{plan.array_shape[1]} {plan.dtype}",
+                f"the image is {image.shape[0]} x {image.shape[1]} {image.dtype}; "
+                f"expected {plan.array_shape[0]} x {plan.array_shape[1]} {plan.dtype}",
                 where=str(site.images[0]),
                 remedy="the file has changed since plate_images was made: materialize plate_images again",
             )

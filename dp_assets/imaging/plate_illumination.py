@@ -1,4 +1,4 @@
-"""Illumination statistics of a whole plate: one pass over the images, resumable, memory independent of plate size."""
+"""Illumination statistics of a whole plate: one resumable pass, in memory that does not grow."""
 
 import io
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ SITES_PER_SNAPSHOT = 32
 def illumination_fingerprint(
     sites: Sequence[ImageSite], channels: Sequence[str], settings_digest: str
 ) -> str:
-    """What the functions of a plate are made from: its usable images in order, the settings, this code's version."""
+    """What a plate's functions are made from: usable images in order, settings, this code's version."""
     images = [[site.key, *site.fingerprints] for site in usable(sites)]
     return fingerprint("illumination", VERSION, list(channels), settings_digest, images)
 
@@ -57,15 +57,15 @@ def measure_illumination(
             tuple(channels), good[0].original_shape, bits, down_scale_factor
         )
     unread: list[SiteFailure] = []
-    for site, image in try_each(
+    for _, statistics in try_each(
         good[done:],
-        lambda site: site.read(maximum_pixels),
+        lambda site: accumulator.measure(site.read(maximum_pixels), name=site.key),
         unread,
         workers=workers,
         progress=progress,
         done=done,
     ):
-        accumulator.add(image, name=site.key)
+        accumulator.add_measured(statistics)
         done += 1
         if done % SITES_PER_SNAPSHOT == 0 and not unread:
             snapshots.save(accumulator, done)
@@ -86,7 +86,7 @@ class _Snapshots:
 
     def save(self, accumulator: IlluminationAccumulator, done: int) -> None:
         sink = io.BytesIO()
-        np.savez(sink, sites_done=done, **accumulator.state())
+        np.savez(sink, allow_pickle=False, sites_done=np.asarray(done), **accumulator.state())
         self._work.write_part(self._fingerprint, ".npz", sink.getvalue())
 
     def load(self) -> tuple[IlluminationAccumulator | None, int]:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from dp_assets.config.errors import DeviceError
 from dp_assets.networks.devices import ListedDevice, choose_devices, list_devices
+from dp_assets.networks.native_log import native_log
 
 VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
 NO_DEVICE = "-1"
@@ -118,12 +119,14 @@ def _show_only(wanted: Sequence[str] | None, backend: str) -> None:
 def _set_up_tensorflow(settings: AcceleratorSettings, wanted: Sequence[str] | None) -> tuple[str, ...]:
     """Import and configure TensorFlow; the names of the graphics processors it will use."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "1")
-    import tensorflow as tf
+    with native_log():
+        import tensorflow as tf
 
     try:
-        if wanted is not None and not wanted:
-            tf.config.set_visible_devices([], "GPU")
-        devices = tf.config.get_visible_devices("GPU")
+        with native_log():
+            if wanted is not None and not wanted:
+                tf.config.set_visible_devices([], "GPU")
+            devices = tf.config.get_visible_devices("GPU")
         for device in devices:
             tf.config.experimental.set_memory_growth(device, settings.memory_growth)
     except RuntimeError as error:

@@ -1,1 +1,1 @@
-"""Dagster only: assets, checks, IO managers, resources, partitions, jobs. The work is done in the rooms below."""
+"""Dagster only: assets, checks, IO managers, resources, partitions, jobs. Work is done in the rooms below."""

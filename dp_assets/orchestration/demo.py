@@ -36,8 +36,7 @@ def run_demo(root: Path, *, keep: bool, console: Console) -> bool:
 
 
 def _print_results(root: Path, outcomes: list[StageOutcome], seconds: float, console: Console) -> None:
-    layout = ProjectLayout.of(root)
-    outputs = Path(layout.store)
+    outputs = Path(str(ProjectLayout.of(root).store))
     table = Table("experiment", "network", "cells", "features", "wells", "validation accuracy", "trained in")
     for folder in sorted(outputs.glob("*/trained_model")):
         table.add_row(*_result_row(folder))

@@ -5,8 +5,9 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import TypeVar
 
 import pyarrow as pa
 import yaml
@@ -16,7 +17,7 @@ from dp_assets.config.errors import Problem, ProjectError
 from dp_assets.config.project import Project, load_project
 from dp_assets.networks.devices import list_devices
 from dp_assets.orchestration.lanes import unavailable
-from dp_assets.orchestration.partitions import plates
+from dp_assets.orchestration.partitions import PLATES
 from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.orchestration.project_setup import INSTANCE_FILE
 from dp_assets.storage.image_sites import failures_of, sites_of_plate
@@ -30,7 +31,7 @@ from dp_assets.storage.plate_tables import (
 )
 from dp_assets.storage.schemas import PLATE, SITE, WELL
 
-Severity = Literal["problem", "warning"]
+Found = TypeVar("Found")
 
 # Outputs take about this share of the raw images: compressed images, crops, features.
 EXPECTED_OUTPUT_SHARE = 1.0
@@ -88,7 +89,7 @@ def examine(root: Path, *, read_images: bool = True) -> Iterator[Examination]:
     yield _examine_instance(resource)
 
 
-def _attempt(found: Examination, action: Callable):
+def _attempt(found: Examination, action: Callable[[], Found]) -> Found | None:
     try:
         return action()
     except ProjectError as error:
@@ -174,9 +175,7 @@ def _examine_locations(
         sites = list(zip(rows[WELL].to_pylist(), rows[SITE].to_pylist(), strict=True))
         table = _attempt(
             found,
-            lambda plate=plate, sites=sites: collect_locations(
-                plate, sites, resource.layout.locations, workers=resource.workers
-            ),
+            partial(collect_locations, plate, sites, resource.layout.locations, workers=resource.workers),
         )
         if table is None:
             continue
@@ -270,7 +269,7 @@ def _examine_instance(resource: ProjectResource) -> Examination:
     try:
         yaml.safe_load(file.read_text(encoding="utf-8"))
         with DagsterInstance.from_config(str(home)) as instance:
-            registered = list(instance.get_dynamic_partitions(plates.name))
+            registered = list(instance.get_dynamic_partitions(PLATES))
     except (yaml.YAMLError, sqlite3.Error, OSError) as error:
         found.problems.append(
             Problem(f"the instance cannot be opened: {error}", str(file), "mend or remove the file")

@@ -1,4 +1,4 @@
-"""IO managers: they own the paths, enforce the schemas, and publish atomically, locally or to any fsspec URL."""
+"""IO managers: they own the paths, enforce the schemas, and publish atomically, here or at any fsspec URL."""
 
 # ruff: noqa: ARG002 (Dagster decides what methods are given)
 

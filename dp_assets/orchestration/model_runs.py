@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import numpy as np
@@ -22,6 +23,9 @@ from dp_assets.storage.tables import read_provenance
 from dp_assets.training.model_plan import ImportPlan, TrainingPlan
 from dp_assets.training.store_crops import PlateRange
 from dp_assets.training.training_set import TrainingSet
+
+if TYPE_CHECKING:
+    from dp_assets.profiling.extraction import FeatureExtractor
 
 WHITE = 255.0
 
@@ -139,10 +143,10 @@ def extractor_loader(
     batch_size: int,
     project: ProjectResource,
     accelerator: AcceleratorResource,
-) -> Callable[[], object]:
+) -> Callable[[], "FeatureExtractor"]:
     """A function that sets up the device, opens the model and returns the feature extractor."""
 
-    def load() -> object:
+    def load() -> "FeatureExtractor":
         accelerator.apply(context.log)
         from dp_assets.profiling.extraction import FeatureExtractor
         from dp_assets.training.model_loading import load_trained_network

@@ -1,4 +1,4 @@
-"""What asset bodies hand to the IO managers: something to publish, or the word that the published one holds."""
+"""What asset bodies hand to the IO managers: something to publish, or the word that what is there holds."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

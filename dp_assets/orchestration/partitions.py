@@ -2,4 +2,5 @@
 
 import dagster as dg
 
-plates = dg.DynamicPartitionsDefinition(name="plates")
+PLATES = "plates"
+plates = dg.DynamicPartitionsDefinition(name=PLATES)

@@ -1,4 +1,4 @@
-"""Progress of a stage: a line in the log every few seconds, and every step to who listens (the command line)."""
+"""Progress of a stage: a line in the log every few seconds, every step to who listens (the command line)."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -40,7 +40,7 @@ DESCRIPTIONS = {
     "classes_validated": "Every class has cells in both splits.",
     "learned": "The validation accuracy is above chance.",
     "wells_complete": "Every well of the plate has enough cells for a profile.",
-    "plates_named_once": "Every registered plate is still listed in the index.",
+    "plates_listed": "Every registered plate is still listed in the index.",
 }
 
 

@@ -13,7 +13,7 @@ from dagster import DagsterInstance
 from dp_assets.config.errors import ConfigurationError, ProjectError
 from dp_assets.orchestration.jobs import PLATE_STAGES
 from dp_assets.orchestration.lanes import ProjectGraph
-from dp_assets.orchestration.partitions import plates
+from dp_assets.orchestration.partitions import PLATES
 from dp_assets.orchestration.project_setup import INSTANCE_FILE, set_up_project
 from dp_assets.storage.layout import ProjectLayout
 
@@ -55,7 +55,7 @@ def project_instance(root: Path) -> Iterator[DagsterInstance]:
 
 def registered_plates(instance: DagsterInstance) -> list[str]:
     """The plates that image_index has registered, in order."""
-    return list(instance.get_dynamic_partitions(plates.name))
+    return list(instance.get_dynamic_partitions(PLATES))
 
 
 def choose_plates(instance: DagsterInstance, wanted: Sequence[str] | None) -> list[str]:

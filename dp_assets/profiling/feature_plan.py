@@ -1,4 +1,4 @@
-"""What a plate's features are made from, known before any network is opened (importing this imports no Keras)."""
+"""What a plate's features are made from, known before any network is opened; imports no Keras."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dp_assets.imaging.cropping import CropGeometry, crop_cells
-from dp_assets.imaging.normalization import normalize_crops
+from dp_assets.imaging.normalization import Normalization, normalize_crops
 from dp_assets.imaging.plate_crops import NO_CELLS, SiteCells
 from dp_assets.storage.fingerprints import fingerprint
 from dp_assets.storage.image_sites import ImageSite, usable
@@ -33,7 +33,7 @@ class FeaturePlan:
     channel_order: tuple[int, ...]
     cells: Mapping[tuple[str, str], SiteCells]
     geometry: CropGeometry
-    normalization: str
+    normalization: Normalization
     plate_range: tuple[np.ndarray, np.ndarray] | None
     model_fingerprint: str
     layer: str

@@ -1,4 +1,4 @@
-"""Features of every cell of a plate: cells of many sites pooled into full batches, finished sites kept for resuming."""
+"""Features of every cell of a plate: cells of many sites pooled into full batches, site by site resumable."""
 
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ def extract_plate(
     maximum_pixels: int,
     progress: Progress,
 ) -> tuple[TableStream, list[SiteFailure]]:
-    """Compute the features of every usable site; finished sites of an earlier, killed run are taken as they are.
+    """Compute the features of every usable site; those that an earlier, killed run finished are kept.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ def extract_plate(
     ImageFileError : some site cannot be read and `on_bad_site` is "fail"; every such site is named.
     """
     good = usable(plan.sites)
-    failures = failures_of(plan.sites)
+    unread: list[SiteFailure] = []
     parts = {site.key: plan.site_fingerprint(site) for site in good}
     with_cells = [site for site in good if plan.cells_of(site).names]
     todo = [site for site in with_cells if not work.part(parts[site.key], ".npy").exists()]
@@ -53,7 +53,7 @@ def extract_plate(
     crops = try_each(
         todo,
         lambda site: plan.crops(site, maximum_pixels),
-        failures,
+        unread,
         workers=workers,
         progress=progress,
         done=len(with_cells) - len(todo),
@@ -62,7 +62,8 @@ def extract_plate(
         sink = io.BytesIO()
         np.save(sink, features, allow_pickle=False)
         work.write_part(parts[site.key], ".npy", sink.getvalue())
-    bad = {(failure.well, failure.site) for failure in failures}
+    failures = [*failures_of(plan.sites), *unread]
+    bad = {(failure.well, failure.site) for failure in unread}
     finished = [site for site in with_cells if (site.well, site.site) not in bad]
     refuse_failures(failures, plate=plan.sites[0].plate, finished=len(finished), on_bad_site=on_bad_site)
     names = [f"{plan.network}_{number}" for number in range(extractor.dimension)]

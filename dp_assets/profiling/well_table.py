@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from dp_assets.config.errors import StoreError
 from dp_assets.profiling.aggregation import Aggregation, aggregate_wells
 from dp_assets.storage.schemas import CELL_KEY, PLATE, SITE, WELL, WELL_PROFILES
 from dp_assets.storage.tables import StoredTable, read_provenance
@@ -43,12 +44,23 @@ def well_table(
         over.
     method : "mean" or "median" over cells.
     minimum_cells : wells with fewer usable cells get no profile.
+
+    Raises
+    ------
+    StoreError : the features are damaged, or of wells that the annotations do not list.
     """
     schema = features.schema()
     names = [name for name in schema.names if name not in CELL_KEY]
     profiles = aggregate_wells(_batches(features, names), method, minimum_cells)
     facts = _well_annotations(annotations)
     wells = profiles.wells
+    unknown = [well for well in wells if well not in facts[WELL]]
+    if unknown:
+        raise StoreError(
+            f"there are features of wells that the image index does not list: {', '.join(unknown)}",
+            where=str(features.path),
+            remedy="materialize cell_features of this plate again",
+        )
     plate = annotations[PLATE][0].as_py()
     constant = [name for name in facts if name not in (PLATE, WELL)]
     arrays = {

@@ -1,4 +1,4 @@
-"""The crop store: every cell of a plate as an integer window with a margin, lossless, in the source's bit depth.
+"""The crop store: every cell of a plate as an integer window with a margin, lossless, in the source's depth.
 
 A store is a published folder: `crops.bin` (windows one after the other), `index.parquet` (where each cell's
 window lies, where it came from and where the true centre is) and the manifest. No labels and no splits: those
@@ -13,7 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pyarrow as pa
@@ -47,7 +47,7 @@ def write_site_part(work: WorkFolder, fingerprint: str, windows: np.ndarray, col
     """
     encoded = [encode_window(window) for window in windows]
     lengths = [len(data) for data in encoded]
-    offsets = np.concatenate([[0], np.cumsum(lengths)])[:-1] if encoded else []
+    offsets = np.cumsum([0, *lengths])[:-1]
     types = {name: kind for name, (kind, _) in CROP_INDEX.required.items()}
     data = {**columns, "offset": offsets, "length": lengths}
     index = pa.table({name: pa.array(data[name], kind) for name, kind in types.items()})
@@ -64,7 +64,7 @@ def has_site_part(work: WorkFolder, fingerprint: str) -> bool:
 
 
 def flat_cells(work: WorkFolder, fingerprints: Iterable[str]) -> dict[str, int]:
-    """Cells of finished sites that are of one grey level in some channel: channels (comma-joined) -> how many."""
+    """Cells of one grey level in some channel: channels (comma-joined) -> how many, over finished sites."""
     counts: dict[str, int] = {}
     for fingerprint in fingerprints:
         for channels in read_table(work.part(fingerprint, ".parquet"))["flat_channels"].to_pylist():
@@ -74,7 +74,7 @@ def flat_cells(work: WorkFolder, fingerprints: Iterable[str]) -> dict[str, int]:
 
 
 def assemble_store(folder: Path, work: WorkFolder, fingerprints: Iterable[str]) -> pa.Table:
-    """Write `crops.bin` and `index.parquet` from finished site parts, in the order given; return the index."""
+    """Write `crops.bin` and `index.parquet` from site parts, in the order given; return the index."""
     indexes = [empty_index()]
     offset = 0
     with (folder / WINDOWS).open("wb") as sink:
@@ -104,11 +104,11 @@ class CropStore:
 
     @classmethod
     def open(cls, path: Path | UPath) -> "CropStore":
-        """Open the store at `path`. FileNotFoundError when it was never published, StoreError when damaged."""
+        """Open the store at `path`. FileNotFoundError when never published, StoreError when damaged."""
         folder = open_folder(path)
         if folder.manifest.get("codec") != CODEC:
             raise StoreError(
-                f"the crop store was written with codec {folder.manifest.get('codec')!r}; this version reads {CODEC!r}",
+                f"the crop store is written with codec {folder.manifest.get('codec')!r}; expected {CODEC!r}",
                 where=str(path),
                 remedy="materialize the single_cells asset of this plate again",
             )
@@ -157,7 +157,10 @@ class CropStore:
         out = np.empty((len(rows), *shape), self.dtype)
         for position, row in enumerate(rows):
             data = self._read(int(self._offsets[row]), int(self._lengths[row]))
-            out[position] = decode_window(data, shape, self.dtype)
+            try:
+                out[position] = decode_window(data, shape, self.dtype)
+            except (RuntimeError, ValueError) as error:
+                raise self._damaged(f"the window of row {row} in {WINDOWS} cannot be decoded") from error
         return out
 
     @cached_property
@@ -170,26 +173,37 @@ class CropStore:
 
     @cached_property
     def _file(self) -> "_WindowFile":
-        return _WindowFile(self.folder.path / WINDOWS)
+        try:
+            return _WindowFile(self.folder.path / WINDOWS)
+        except FileNotFoundError as error:
+            raise self._damaged(f"{WINDOWS} is missing") from error
 
     def _read(self, offset: int, length: int) -> bytes:
         data = self._file.read(offset, length)
         if len(data) != length:
-            raise StoreError(
-                f"{WINDOWS} ends before byte {offset + length}",
-                where=str(self.folder.path),
-                remedy="materialize the single_cells asset of this plate again",
-            )
+            raise self._damaged(f"{WINDOWS} ends before byte {offset + length}")
         return data
+
+    def _damaged(self, what: str) -> StoreError:
+        return StoreError(
+            what,
+            where=str(self.folder.path),
+            remedy="materialize the single_cells asset of this plate again",
+        )
 
 
 class _WindowFile:
-    """Random access to `crops.bin` from many threads: positional reads locally, one locked handle elsewhere."""
+    """Random access to `crops.bin` from many threads: positional reads, or one locked handle where remote."""
+
+    _descriptor: int | None = None
+    _stream: IO[bytes] | None = None
 
     def __init__(self, path: Path | UPath) -> None:
         self._lock = threading.Lock()
-        self._descriptor = os.open(path, os.O_RDONLY) if is_local(path) else None
-        self._stream = None if self._descriptor is not None else path.open("rb")
+        if is_local(path):
+            self._descriptor = os.open(path, os.O_RDONLY)
+        else:
+            self._stream = path.open("rb")
 
     def read(self, offset: int, length: int) -> bytes:
         if self._descriptor is not None:

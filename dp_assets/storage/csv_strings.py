@@ -18,8 +18,9 @@ def read_csv_strings(path: Path | UPath, error: type[ProjectError]) -> pd.DataFr
 
     Returns
     -------
-    Strings only, empty cells are empty strings, lines without any value are left out. The index, named "line",
-    counts as editors do: the header is line 1. Columns without a name are called "Unnamed: <position>".
+    Strings only, empty cells are empty strings, lines without any value are left out. The index, named
+    "line", counts as editors do: the header is line 1. Columns without a name are called "Unnamed:
+    <position>".
 
     Raises
     ------
@@ -27,7 +28,8 @@ def read_csv_strings(path: Path | UPath, error: type[ProjectError]) -> pd.DataFr
     """
     try:
         with path.open("rb") as stream:
-            # Without `header=None` a line that is one cell too long would shift every column by one, silently.
+            # Without `header=None` a line that is one cell too long would shift every column by one,
+            # silently.
             lines = pd.read_csv(
                 stream,
                 header=None,

@@ -1,4 +1,4 @@
-"""Folders published as a whole: the manifest is written last, and a folder without one does not exist for readers.
+"""Folders published as a whole: the manifest comes last, and a folder without one does not exist for readers.
 
 Locally a folder is filled beside its final place and renamed. On object stores, which cannot rename, files go
 under a versioned prefix and the manifest object, written last, points to it.
@@ -166,7 +166,7 @@ def _previous(path: Path) -> Path:
 
 
 def _finish_interrupted_swap(path: Path) -> None:
-    """After a crash around the two renames: put the former folder back, or remove it where the new one is there."""
+    """After a crash around the two renames: put the former folder back, or away if the new one is there."""
     previous = _previous(path)
     if previous.exists():
         if path.exists():

@@ -1,4 +1,4 @@
-"""The fields of view of a plate: where each channel's image lies, how large it is, and how to read them together."""
+"""The fields of view of a plate: where each channel's image lies, its size, and how to read them together."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -56,7 +56,8 @@ class ImageSite:
         for plane, path in zip(planes, self.images, strict=True):
             if plane.shape != first.shape or plane.dtype != first.dtype:
                 raise ImageFileError(
-                    f"the image is {_described(plane)}; the first channel of site {self.key} is {_described(first)}",
+                    f"the image is {_described(plane)}; "
+                    f"the first channel of site {self.key} is {_described(first)}",
                     where=str(path),
                     remedy="export all channels of a site with the same size and bit depth",
                 )
@@ -101,7 +102,7 @@ def sites_of_plate(
     absent = [name for name in channels if name not in listed]
     if absent:
         raise StoreError(
-            f"channel {', '.join(absent)} is not among the images of plate {plate}, which have {', '.join(listed)}",
+            f"plate {plate} has no images of channel {', '.join(absent)}; it has {', '.join(listed)}",
             where="plate_images",
             remedy=f"materialize plate_images for plate {plate} again",
         )

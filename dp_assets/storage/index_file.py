@@ -7,6 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -44,7 +45,7 @@ class IndexLocation:
 
 
 def find_index(metadata: Path | UPath) -> Path | UPath:
-    """The index file in the folder `metadata`. Raises ImageIndexError when there is none, or more than one."""
+    """The index file in the folder `metadata`. Raises ImageIndexError when there is none, or two."""
     found = [metadata / name for name in INDEX_NAMES if (metadata / name).exists()]
     if len(found) == 1:
         return found[0]
@@ -77,9 +78,7 @@ def read_index(location: IndexLocation, channels: Sequence[str]) -> pa.Table:
     frame = read_index_strings(location.path)
     problems = _column_problems(frame, channels, str(location.path))
     if not problems and frame.empty:
-        problems = [
-            _problem(location, "", PLATE, "the index has no rows", "list at least one field of view")
-        ]
+        problems = [_problem(location, "", PLATE, "the index has no rows", "list at least one field of view")]
     if not problems:
         problems = [
             *_name_problems(frame, location),
@@ -124,14 +123,16 @@ def _read_parquet_strings(path: Path | UPath) -> pd.DataFrame:
             frame = pq.read_table(stream).to_pandas(ignore_metadata=True)
         except (pa.ArrowException, OSError) as error:
             raise ImageIndexError(
-                f"the index cannot be read: {error}", where=str(path), remedy="save it as Parquet again, or as CSV"
+                f"the index cannot be read: {error}",
+                where=str(path),
+                remedy="save it as Parquet again, or as CSV",
             ) from error
     frame = frame[[name for name in frame.columns if not ROW_INDEX_COLUMN.fullmatch(name)]]
     frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
     return frame.astype(object).map(_as_identifier)
 
 
-def _as_identifier(value: object) -> str:
+def _as_identifier(value: Any) -> str:
     """A value of a typed column as the string a user would write for it."""
     if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
         return ""
@@ -164,7 +165,7 @@ def _problem(location: IndexLocation, row: str, column: str, what: str, remedy: 
 
 
 def _row(frame: pd.DataFrame, number: int) -> str:
-    """How a message names a row: "line 5, " of a CSV file (as an editor shows it), "row 4, " of a Parquet file."""
+    """How a message names a row: "line 5, " of a CSV file as editors show it, "row 4, " of Parquet."""
     return f"{frame.index.name} {number}, "
 
 
@@ -228,7 +229,8 @@ def _path_problems(frame: pd.DataFrame, channels: Sequence[str], location: Index
                         _row(frame, row),
                         channel,
                         f"{value!r} is not a usable path: {why}",
-                        "give a path relative to inputs/images, or add its folder to image_roots in project.yaml",
+                        "give a path relative to inputs/images, or add its folder to image_roots "
+                        "in project.yaml",
                     )
                 )
     return found

@@ -82,7 +82,7 @@ def _coordinate_problems(frame: pd.DataFrame, column: str, path: Path | UPath) -
             f"{path}, line {frame.index[row]}, column {column}",
             "write the cell's coordinate in pixels, or remove the line",
         )
-        for row in np.flatnonzero(~np.isfinite(numbers))
+        for row in np.flatnonzero(~np.isfinite(numbers)).tolist()
     ]
 
 

@@ -1,4 +1,4 @@
-"""The model folder: a trained network with a card that says what it is, what it saw and how its input was made."""
+"""The model folder: a trained network and a card that says what it is, saw, and expects as input."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,7 +86,7 @@ class ModelCard(BaseModel):
                     for name in different
                 ),
                 where=where,
-                remedy="materialize trained_model again with this configuration, or put the former values back",
+                remedy="materialize trained_model with this configuration, or put the former values back",
             )
 
 

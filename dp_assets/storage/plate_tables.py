@@ -1,4 +1,4 @@
-"""The tables that describe one plate: its images, its annotations and its cells, made from the index and the files."""
+"""The tables that describe one plate: images, annotations and cells, made from the index and the files."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -9,7 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from upath import UPath
 
-from dp_assets.config.errors import ImageFileError, LocationsError, Problem, ProjectError
+from dp_assets.config.errors import (
+    ImageFileError,
+    ImageIndexError,
+    LocationsError,
+    Problem,
+    ProjectError,
+)
 from dp_assets.storage.images import DEFAULT_MAXIMUM_PIXELS, ImageInfo, inspect_image
 from dp_assets.storage.index_file import IndexLocation, resolve_image
 from dp_assets.storage.locations_file import locations_path, read_locations
@@ -43,7 +49,7 @@ def plate_rows(index: pa.Table, plate: str) -> pa.Table:
         raise ProjectError(
             f"the image index does not list plate {plate}",
             where="image_index",
-            remedy="add the plate to inputs/metadata/index.csv and materialize image_index, or delete the partition",
+            remedy="add it to inputs/metadata/index.csv and materialize image_index, or delete the partition",
         )
     wells = rows[WELL].to_pylist()
     first = {well: number for number, well in enumerate(dict.fromkeys(wells))}
@@ -60,7 +66,7 @@ def describe_plate_images(
     bits: int,
     workers: int,
     maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS,
-    progress: Progress = lambda done, total: None,
+    progress: Progress = lambda *_: None,
 ) -> pa.Table:
     """One row per site and channel: path, size, type and content fingerprint of every image of a plate.
 
@@ -113,8 +119,8 @@ def _mark_odd_images(records: list[dict], bits: int) -> None:
         kind = (record["height"], record["width"], record["dtype"])
         if kind != usual:
             record["problem"] = (
-                f"{record['path']} is {kind[0]} x {kind[1]} {kind[2]} (rows x columns); the plate's images are "
-                f"{usual[0]} x {usual[1]} {usual[2]}"
+                f"{record['path']} is {kind[0]} x {kind[1]} {kind[2]} (rows x columns); "
+                f"the plate's images are {usual[0]} x {usual[1]} {usual[2]}"
             )
         elif bits == 8 and record["dtype"] == "uint16":
             record["problem"] = f"{record['path']} is uint16, but dataset.images.bits is 8"
@@ -126,13 +132,28 @@ def image_paths(plate_images: pa.Table, location: IndexLocation) -> dict[str, Pa
 
 
 def annotate_plate(index: pa.Table, plate: str, channels: Sequence[str]) -> pa.Table:
-    """The annotations of one plate: every column of the index but the image paths, named `Metadata_*`, strings.
+    """The annotations of one plate: all columns of the index but image paths, named `Metadata_*`, strings.
 
     Returns
     -------
     Table of schema `plate_annotations`; the column `Treatment` of the index becomes `Metadata_Treatment`.
+    Where the index has both, with the same values, it is there once.
+
+    Raises
+    ------
+    ImageIndexError : the index has both `Treatment` and `Metadata_Treatment`, with different values.
     """
     rows = plate_rows(index, plate).drop_columns(list(channels))
+    for name in rows.column_names:
+        prefixed = annotation_column(name)
+        if prefixed != name and prefixed in rows.column_names:
+            if rows[name].to_pylist() != rows[prefixed].to_pylist():
+                raise ImageIndexError(
+                    f"columns {name} and {prefixed} mean the same annotation, but their values differ",
+                    where=f"image_index, plate {plate}",
+                    remedy="rename or remove one of them in index.csv",
+                )
+            rows = rows.drop_columns([name])
     return PLATE_ANNOTATIONS.enforce(
         rows.rename_columns([annotation_column(name) for name in rows.column_names])
     )

@@ -17,7 +17,7 @@ FINGERPRINT_ENTRY = "fingerprint"
 
 
 def published_fingerprint(path: Path | UPath) -> str | None:
-    """The fingerprint of what lies at `path` (a Parquet table, an npz file or a folder); None when nothing usable does.
+    """The fingerprint of what lies at `path` (Parquet table, npz file or folder), None if nothing usable.
 
     A damaged result counts as none, so that it is made again instead of being believed.
     """
@@ -32,7 +32,7 @@ def published_fingerprint(path: Path | UPath) -> str | None:
 
 
 def write_arrays(path: Path | UPath, arrays: dict[str, np.ndarray], fingerprint: str) -> None:
-    """Write named arrays as a compressed npz file with the fingerprint of what they were made from; no pickle."""
+    """Write named arrays as a compressed npz file with the fingerprint of what they are made from."""
     with atomic_file(path) as sink:
         np.savez_compressed(
             sink, allow_pickle=False, **{**arrays, FINGERPRINT_ENTRY: np.asarray(fingerprint)}

@@ -26,8 +26,9 @@ def try_each(
 
     Parameters
     ----------
-    function : runs in a thread. A ProjectError is added to `failures` and the next site goes on; anything
-        else is a defect of the program and is raised.
+    function : runs in a thread. What is wrong with the site's own images or cells is added to `failures` and
+        the next site goes on; anything else holds for every site, or is a defect of the program, and is
+        raised.
     progress : called with (finished, total), `done` sites counted as finished before.
     """
     total = done + len(sites)
@@ -42,7 +43,8 @@ def try_each(
     for site, outcome in read_ahead(sites, attempt, workers=workers):
         done += 1
         if isinstance(outcome, SITE_ERRORS):
-            failures.append(SiteFailure(site.well, site.site, str(outcome)))
+            reason = "; ".join(f"{problem.where}: {problem.what}" for problem in outcome.problems)
+            failures.append(SiteFailure(site.well, site.site, reason))
         else:
             yield site, outcome
         progress(done, total)

@@ -1,4 +1,4 @@
-"""Parquet tables: written atomically, schema enforced, with what they were made from in the schema metadata."""
+"""Parquet tables: written atomically, schema enforced, with what they are made from in the metadata."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -92,7 +92,7 @@ def _dictionary_columns(schema: pa.Schema) -> list[str]:
 
 
 def read_table(path: Path | UPath, columns: list[str] | None = None) -> pa.Table:
-    """Read a Parquet table. Raises FileNotFoundError when it is not there and StoreError when it is damaged."""
+    """Read a Parquet table. Raises FileNotFoundError when it is not there, StoreError when damaged."""
     with path.open("rb") as stream:
         try:
             return pq.read_table(stream, columns=columns)

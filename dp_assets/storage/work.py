@@ -1,4 +1,4 @@
-"""Work folders: where a stage keeps finished sites until the whole plate is published, so that a killed run resumes.
+"""Work folders: finished sites are kept there until the plate is published, so that a killed run resumes.
 
 A finished site is one file named by the site's fingerprint (images, locations, settings, code version). The
 file appears by rename, so its existence is the journal: there is no separate list that could disagree with

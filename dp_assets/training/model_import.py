@@ -1,4 +1,4 @@
-"""Bringing a checkpoint from elsewhere into a model folder with a card, so that profiling treats it like any model."""
+"""Bringing a checkpoint from elsewhere into a model folder with a card, to be profiled like any model."""
 
 from pathlib import Path
 

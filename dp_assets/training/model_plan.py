@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from dp_assets.config.digest import settings_digest
 from dp_assets.config.errors import ModelError
@@ -72,7 +72,7 @@ class ImportPlan:
 
     @property
     def fingerprint(self) -> str:
-        """What the model is made from: the file's bytes, architecture and crop settings, this code's version."""
+        """What the model is made from: the file's bytes, network and crop settings, this code's version."""
         return fingerprint(
             "import",
             VERSION,
@@ -92,13 +92,20 @@ def find_weights(name: str, folders: Sequence[Path]) -> Path:
 
     Parameters
     ----------
-    name : file name, or a path inside one of the folders.
+    name : file name, or a path inside one of the folders; never one that leads out of them.
     folders : where to look, in order.
 
     Raises
     ------
     ModelError : it is in none of them; the message lists where it was looked for.
     """
+    relative = PurePosixPath(name.replace("\\", "/"))
+    if relative.is_absolute() or ".." in relative.parts:
+        raise ModelError(
+            f"checkpoint {name!r} leads out of the folders that checkpoints are taken from",
+            where="profile.checkpoint",
+            remedy=f"put the file into {folders[-1]} and give its name",
+        )
     for folder in folders:
         if (folder / name).is_file():
             return folder / name

@@ -76,11 +76,10 @@ def _prime(work: Path, published: Path) -> None:
 
 
 def _labelled(plan: TrainingPlan, cells: pa.Table) -> LabelledCells:
-    network = plan.settings.images
     crops = StoreCrops(
         plan.stores,
         cells,
-        network.channels,
+        plan.settings.images.channels,
         geometry=plan.geometry,
         normalization=plan.settings.single_cells.normalization,
         plate_ranges=plan.plate_ranges,
@@ -90,7 +89,7 @@ def _labelled(plan: TrainingPlan, cells: pa.Table) -> LabelledCells:
 
 
 def _image_numbers(cells: pa.Table) -> np.ndarray:
-    """A number for the image (plate, well, site) of each cell, (cells,) int64, for epochs balanced over images."""
+    """A number for the image of each cell, (cells,) int64, for epochs balanced over images."""
     keys = zip(*(cells[name].to_pylist() for name in SITE_KEY), strict=True)
     numbers: dict[tuple[str, ...], int] = {}
     return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
@@ -106,7 +105,7 @@ def _validation(plan: TrainingPlan, cells: Mapping[str, LabelledCells]) -> Label
 
 def _card(plan: TrainingPlan, outcome: TrainingOutcome, network: object, content: str) -> ModelCard:
     return card_of(
-        network,  # type: ignore[arg-type]
+        network,
         plan.settings,
         name=plan.settings.network.name,
         conv_blocks=plan.settings.network.params.conv_blocks,

@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from dp_assets.config.errors import TrainingDataError
 from dp_assets.imaging.cropping import CropGeometry, resample_windows
-from dp_assets.imaging.normalization import normalize_crops
+from dp_assets.imaging.normalization import Normalization, normalize_crops
 from dp_assets.storage.crop_store import CropStore
 from dp_assets.storage.schemas import PLATE
 
@@ -22,8 +22,12 @@ class StoreCrops:
     stores : plate -> its crop store.
     cells : rows of a training_set table, in the order of this source.
     channels : channel names in the order the network wants.
-    sampling, box_size, margin, normalization : how windows become crops.
+    geometry, normalization : how windows become crops; the stores must have been cut with this geometry.
     plate_ranges : plate -> (lower (c,), upper (c,)) grey levels, for normalization "plate".
+
+    Raises
+    ------
+    TrainingDataError : a plate has no store, or its store lacks a channel or was cut with another geometry.
     """
 
     def __init__(
@@ -33,7 +37,7 @@ class StoreCrops:
         channels: Sequence[str],
         *,
         geometry: CropGeometry,
-        normalization: str,
+        normalization: Normalization,
         plate_ranges: Mapping[str, PlateRange] | None = None,
     ) -> None:
         names = cells[PLATE].to_pylist()
@@ -49,6 +53,8 @@ class StoreCrops:
         self._plate_of = np.array([numbers[name] for name in names], np.int32)
         self._row_of = cells["store_row"].to_numpy()
         self._stores = [stores[plate] for plate in self._plates]
+        for store in self._stores:
+            _require_geometry(store, geometry)
         self._geometry = geometry
         self._normalization = normalization
         self._ranges = plate_ranges or {}
@@ -91,6 +97,18 @@ class StoreCrops:
                 remedy="materialize the single_cells asset of this plate again",
             )
         return [store.channels.index(name) for name in channels]
+
+
+def _require_geometry(store: CropStore, geometry: CropGeometry) -> None:
+    stored = store.folder.manifest["geometry"]
+    wanted = {"box_size": geometry.box_size, "sampling": geometry.sampling, "margin": geometry.margin}
+    different = [name for name in wanted if stored[name] != wanted[name]]
+    if different:
+        raise TrainingDataError(
+            "; ".join(f"the crops have {n} {stored[n]}, the configuration {wanted[n]}" for n in different),
+            where=str(store.folder.path),
+            remedy="materialize the single_cells asset of this plate again, or put the former values back",
+        )
 
 
 class _Positions:

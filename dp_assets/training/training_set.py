@@ -178,7 +178,7 @@ def _no_images(annotations: Mapping[str, pa.Table], partition: Partition) -> Tra
         {v for plate, t in annotations.items() for v in _column(t, partition.split_field, plate).to_pylist()}
     )
     return TrainingDataError(
-        f"no image has {partition.split_field} in {list(partition.training)} or {list(partition.validation)}; "
+        f"no image has {partition.split_field} in {[*partition.training, *partition.validation]}; "
         f"the index has {values}",
         where="train.partition",
         remedy="correct train.partition.training and validation",

@@ -1,5 +1,7 @@
 """An experiment's features and well profiles, plate by plate."""
 
+from typing import Any
+
 import dagster as dg
 import pyarrow as pa
 
@@ -49,7 +51,7 @@ def cell_features_asset(experiment: Experiment) -> dg.AssetsDefinition:
         partitions_def=plates,
         io_manager_key="table_io",
         pool="gpu",
-        code_version=settings_digest(settings.profile),
+        code_version=f"{feature_plan.VERSION}-{settings_digest(settings.profile)}",
         ins={**image_inputs(settings), "trained_model": dg.AssetIn([experiment.name, "trained_model"])},
         check_specs=table_checks(key, "sites_complete"),
         description=(
@@ -62,7 +64,7 @@ def cell_features_asset(experiment: Experiment) -> dg.AssetsDefinition:
         config: StageConfig,
         project: ProjectResource,
         accelerator: AcceleratorResource,
-        **inputs,
+        **inputs: Any,
     ) -> dg.MaterializeResult:
         stream = None
         with user_errors():

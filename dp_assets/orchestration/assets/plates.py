@@ -5,6 +5,7 @@ from collections import Counter
 import dagster as dg
 import pyarrow as pa
 
+from dp_assets.config.digest import settings_digest
 from dp_assets.config.sections import ImagesSettings
 from dp_assets.figures.plate_heatmap import plate_heatmap
 from dp_assets.orchestration.outputs import TableOutput
@@ -22,6 +23,7 @@ from dp_assets.orchestration.results import (
     table_checks,
 )
 from dp_assets.orchestration.user_errors import user_errors
+from dp_assets.storage.fingerprints import fingerprint
 from dp_assets.storage.image_sites import failures_of, refuse_failures, sites_of_plate
 from dp_assets.storage.index_file import read_index
 from dp_assets.storage.plate_tables import (
@@ -42,6 +44,11 @@ def plate_assets(images: ImagesSettings) -> list[dg.AssetsDefinition]:
     return [_plate_images(images), _plate_annotations(images.channels), _cell_locations()]
 
 
+def _channels_version(channels: tuple[str, ...]) -> str:
+    """The code version of assets that read nothing of the configuration but which columns are images."""
+    return fingerprint(list(channels))
+
+
 def image_index_asset(channels: tuple[str, ...]) -> dg.AssetsDefinition:
     """The image index of a project with these channels."""
 
@@ -50,7 +57,8 @@ def image_index_asset(channels: tuple[str, ...]) -> dg.AssetsDefinition:
         **COMMON,
         kinds={"parquet"},
         io_manager_key="table_io",
-        check_specs=table_checks(dg.AssetKey("image_index"), "plates_named_once"),
+        code_version=_channels_version(channels),
+        check_specs=table_checks(dg.AssetKey("image_index"), "plates_listed"),
     )
     def image_index(context: dg.AssetExecutionContext, project: ProjectResource) -> dg.MaterializeResult:
         """The image index: one row per field of view, checked. Materializing it registers the plates.
@@ -77,7 +85,7 @@ def image_index_asset(channels: tuple[str, ...]) -> dg.AssetsDefinition:
             },
             check_results=[
                 schema_check(table, "image_index"),
-                check("plates_named_once", not vanished, vanished=", ".join(vanished) or "none"),
+                check("plates_listed", not vanished, vanished=", ".join(vanished) or "none"),
             ],
         )
 
@@ -93,6 +101,7 @@ def _plate_images(settings: ImagesSettings) -> dg.AssetsDefinition:
         kinds={"parquet"},
         partitions_def=plates,
         io_manager_key="table_io",
+        code_version=settings_digest(settings),
         check_specs=table_checks(dg.AssetKey("plate_images"), "sites_complete", "configured_size"),
     )
     def plate_images(
@@ -175,6 +184,7 @@ def _plate_annotations(channels: tuple[str, ...]) -> dg.AssetsDefinition:
         kinds={"parquet"},
         partitions_def=plates,
         io_manager_key="table_io",
+        code_version=_channels_version(channels),
         check_specs=table_checks(dg.AssetKey("plate_annotations")),
     )
     def plate_annotations(context: dg.AssetExecutionContext, image_index: pa.Table) -> dg.MaterializeResult:

@@ -10,6 +10,7 @@ from dp_assets.config.digest import settings_digest
 from dp_assets.config.stages import PreparationSettings
 from dp_assets.figures.contact_sheet import contact_sheet
 from dp_assets.figures.illumination import illumination_figure
+from dp_assets.imaging import plate_compression, plate_illumination
 from dp_assets.imaging.illumination import IlluminationFunctions
 from dp_assets.imaging.plate_compression import CompressionPlan, compress_plate, compressed_sites
 from dp_assets.imaging.plate_illumination import illumination_fingerprint, measure_illumination
@@ -65,7 +66,7 @@ def _illumination_functions(settings: PreparationSettings) -> dg.AssetsDefinitio
         kinds={"numpy"},
         partitions_def=plates,
         io_manager_key="arrays_io",
-        code_version=digest,
+        code_version=f"{plate_illumination.VERSION}-{digest}",
         check_specs=checks(dg.AssetKey("illumination_functions"), "sites_complete", "channels_not_flat"),
     )
     def illumination_functions(
@@ -159,7 +160,7 @@ def _compressed_images(settings: PreparationSettings) -> dg.AssetsDefinition:
         kinds={"png"},
         partitions_def=plates,
         io_manager_key="folder_io",
-        code_version=digest,
+        code_version=f"{plate_compression.VERSION}-{digest}",
         check_specs=checks(dg.AssetKey("compressed_images"), "sites_complete", "images_not_flat"),
     )
     def compressed_images(

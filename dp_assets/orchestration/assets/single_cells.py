@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import dagster as dg
 import numpy as np
 
 from dp_assets.config.stages import CropSettings
 from dp_assets.figures.crop_sheet import crop_sheet
+from dp_assets.imaging import plate_crops
 from dp_assets.imaging.cropping import CropGeometry
 from dp_assets.imaging.plate_compression import compressed_sites
 from dp_assets.imaging.plate_crops import CropPlan, cells_by_site, export_crops
@@ -89,16 +91,16 @@ def single_cells_asset(settings: CropSettings, label: str | None) -> dg.AssetsDe
         partitions_def=plates,
         io_manager_key="crop_store_io",
         ins=image_inputs(settings),
-        code_version=geometry_digest(settings),
+        code_version=f"{plate_crops.VERSION}-{geometry_digest(settings)}",
         check_specs=checks(key, "sites_complete", "crops_not_flat"),
         description=(
-            f"Every cell of the plate as a window of {settings.locations.box_size} pixels and a margin, "
-            "lossless and in the bit depth of its source. Holds no labels: what a crop is for is decided by the "
-            "training set."
+            f"Every cell of the plate as a window of {settings.locations.box_size} pixels and a "
+            "margin, lossless and in the bit depth of its source. Holds no labels: what a crop is for is "
+            "decided by the training set."
         ),
     )
     def single_cells(
-        context: dg.AssetExecutionContext, config: StageConfig, project: ProjectResource, **inputs
+        context: dg.AssetExecutionContext, config: StageConfig, project: ProjectResource, **inputs: Any
     ) -> dg.MaterializeResult:
         with user_errors():
             sites, shape, dtype = sites_to_cut(settings, context.partition_key, inputs, project)
