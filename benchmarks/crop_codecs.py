@@ -1,6 +1,6 @@
-"""Which codec for single crop windows? Size, encoding and decoding time per cell, on images of the example project.
+"""Which codec for single crop windows? Size, encoding and decoding time per cell, on the example's images.
 
-    python benchmarks/crop_codecs.py [--cells 200] [--side 80]
+python benchmarks/crop_codecs.py [--cells 200] [--side 80]
 """
 
 import argparse
@@ -16,14 +16,16 @@ from dp_assets.example.project import write_example_project
 from dp_assets.storage.crop_codec import decode_window, encode_window
 from dp_assets.storage.images import read_image
 
-Codec = tuple[Callable[[np.ndarray], list[bytes]], Callable[[list[bytes], tuple[int, int, int], np.dtype], np.ndarray]]
+Codec = tuple[
+    Callable[[np.ndarray], list[bytes]], Callable[[list[bytes], tuple[int, int, int], np.dtype], np.ndarray]
+]
 
 
 def by_plane(encode: Callable[[np.ndarray], bytes], decode: Callable[[bytes], np.ndarray]) -> Codec:
     """A codec for grey images applied to each channel."""
     return (
         lambda window: [encode(np.ascontiguousarray(window[..., c])) for c in range(window.shape[-1])],
-        lambda data, shape, dtype: np.stack([decode(plane) for plane in data], axis=-1),
+        lambda data, _shape, _dtype: np.stack([decode(plane) for plane in data], axis=-1),
     )
 
 
@@ -55,7 +57,7 @@ def windows(root: Path, count: int, side: int, eight_bit: bool) -> list[np.ndarr
 
 
 def measure(codec: Codec, cells: list[np.ndarray]) -> tuple[float, float, float]:
-    """Share of the raw size, milliseconds to encode and to decode a cell. Raises when the round trip loses anything."""
+    """Share of the raw size, milliseconds to encode and to decode a cell; ValueError when not lossless."""
     encode, decode = codec
     started = time.perf_counter()
     encoded = [encode(cell) for cell in cells]
@@ -70,7 +72,9 @@ def measure(codec: Codec, cells: list[np.ndarray]) -> tuple[float, float, float]
 
 def main() -> None:
     """Print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--cells", type=int, default=200)
     parser.add_argument("--side", type=int, default=80)
     options = parser.parse_args()

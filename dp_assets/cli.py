@@ -41,7 +41,7 @@ project_option = click.option(
     type=click.Path(file_okay=False, path_type=Path),
     expose_value=False,
     callback=_use_project,
-    help="The project folder. Default: $DP_PROJECT, the current folder when it holds inputs/, else ./project.",
+    help="The project folder. Default: $DP_PROJECT, this folder when it holds inputs/, else ./project.",
 )
 
 

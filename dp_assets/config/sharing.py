@@ -83,8 +83,8 @@ def _flat(section: str, reading: Reading[Any]) -> dict[str, Any]:
 
 
 def _stored_geometry(experiment: Experiment) -> dict[str, Any]:
-    # sampling and normalisation happen after the store, so sets that differ only in them are the same
+    # normalisation happens after the store, so sets that differ only in it are the same
     crops = experiment.crops()
     locations = crops.locations.model_dump(include={"mode", "box_size", "mask_objects"})
     view = crops.locations.view_size if crops.locations.mode == "full_image" else None
-    return {**locations, "view_size": view, "margin": crops.single_cells.margin}
+    return {**locations, "view_size": view, "margin": crops.margin, "sampling": crops.single_cells.sampling}

@@ -1,5 +1,6 @@
 """What each stage of the work needs from an experiment: typed, and complete."""
 
+import math
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
@@ -55,15 +56,23 @@ class CropSettings(_StageSettings):
     def set_name(self) -> str:
         """Name of the set of crops, made of its geometry unless ``single_cells.name`` gives one.
 
-        "box96", "box96_masked", and "view512_box96" in full_image mode. Experiments with the same geometry
-        share one set.
+        "box96", "box96_masked", "box96_exact", and "view512_box96" in full_image mode. Experiments with the
+        same geometry share one set.
         """
         if self.single_cells.name is not None:
             return self.single_cells.name
         name = f"box{self.locations.box_size}" + ("_masked" if self.locations.mask_objects else "")
+        if self.single_cells.sampling == "exact":
+            name += "_exact"
         if self.locations.mode == "full_image":
             return f"view{self.locations.view_size}_{name}"
         return name
+
+    @property
+    def margin(self) -> int:
+        """Pixels stored around the box: an eighth of the box unless ``single_cells.margin`` is given."""
+        given = self.single_cells.margin
+        return math.ceil(self.locations.box_size / 8) if given is None else given
 
 
 class TrainingSettings(CropSettings):

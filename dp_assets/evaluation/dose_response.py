@@ -29,8 +29,8 @@ class DoseResponse:
 def control_distances(profiles: np.ndarray, is_control: np.ndarray) -> np.ndarray:
     """Distance of every well from the controls, in units of the controls' own scatter.
 
-    Euclidean distance from the mean control profile, divided by the median of that distance over the control wells: a
-    well like the controls is at about 1.
+    Euclidean distance from the mean control profile, divided by the median of that distance over the control
+    wells: a well like the controls is at about 1.
 
     Parameters
     ----------
@@ -56,7 +56,9 @@ def dose_responses(compounds: np.ndarray, doses: np.ndarray, distances: np.ndarr
 
     Parameters
     ----------
-    compounds : (wells,) str. doses : (wells,) float, wells without a positive dose are left out. distances : (wells,).
+    compounds : (wells,) str.
+    doses : (wells,) float; wells without a positive dose are left out.
+    distances : (wells,).
     """
     dosed = np.isfinite(doses) & (doses > 0)
     found = []

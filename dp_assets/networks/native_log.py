@@ -1,4 +1,4 @@
-"""What native libraries write to standard error while they start, as log records instead of noise on the screen."""
+"""What native libraries write to standard error while they start, as log records instead of noise."""
 
 import logging
 import os
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 logger = logging.getLogger(__name__)
 
-# glog style: severity letter, date or time, thread, file. "WARNING: All log messages before ..." announces them.
+# glog style: severity letter, time, thread, file; "WARNING: All log messages before ..." announces them.
 LINE = re.compile(r"^(?P<severity>[IWEF])\d{4} |^WARNING: All log messages before")
 LEVELS = {"I": logging.DEBUG, "W": logging.DEBUG, "E": logging.INFO, "F": logging.ERROR, None: logging.DEBUG}
 STANDARD_ERROR = 2
@@ -18,7 +18,7 @@ STANDARD_ERROR = 2
 
 @contextmanager
 def native_log() -> Iterator[None]:
-    """Collect what is written to standard error in the block; lines of other kinds are written there afterwards."""
+    """Collect what the block writes to standard error; lines of other kinds are written there afterwards."""
     sys.stderr.flush()
     kept = os.dup(STANDARD_ERROR)
     with tempfile.TemporaryFile() as collected:

@@ -8,11 +8,11 @@ from typing import Any
 import dagster as dg
 
 from dp_assets.config.errors import describe
-from dp_assets.config.project import load_project
+from dp_assets.config.project import Project, ProjectSettings, load_project
 from dp_assets.orchestration.accelerator_resource import AcceleratorResource
 from dp_assets.orchestration.io_managers import io_managers
 from dp_assets.orchestration.jobs import stage_jobs
-from dp_assets.orchestration.lanes import project_graph
+from dp_assets.orchestration.lanes import ProjectGraph, project_graph
 from dp_assets.orchestration.project_resource import ProjectResource
 
 PROJECT_VARIABLE = "DP_PROJECT"
@@ -44,16 +44,20 @@ def build_defs(project: Path | str, **overrides: Any) -> dg.Definitions:
         missing.
     """
     root = Path(project).resolve()
-    root.mkdir(parents=True, exist_ok=True)
-    loaded = load_project(root)
+    loaded = load_project(root) if root.is_dir() else Project(root, ProjectSettings())
     graph = project_graph(loaded)
     for name, problems in graph.missing.items():
         logger.warning("experiment %s has no assets: %s", name, describe(problems))
-    resource = ProjectResource.of(loaded)
+    return definitions_of(loaded, graph, **overrides)
+
+
+def definitions_of(project: Project, graph: ProjectGraph, **overrides: Any) -> dg.Definitions:
+    """The definitions of a loaded project and its graph; `overrides` as for `build_defs`."""
+    resource = ProjectResource.of(project)
     resources: dict[str, Any] = {
         "project": resource,
         "accelerator": AcceleratorResource(),
-        **io_managers(str(root), resource.store),
+        **io_managers(resource.root, resource.store),
         **overrides,
     }
     return dg.Definitions(

@@ -16,7 +16,9 @@ from dagster import DagsterInstance
 from dp_assets.config.errors import Problem, ProjectError
 from dp_assets.config.project import Project, load_project
 from dp_assets.networks.devices import list_devices
+from dp_assets.orchestration.experiment_checks import experiment_problems
 from dp_assets.orchestration.lanes import unavailable
+from dp_assets.orchestration.lost_runs import lost_runs
 from dp_assets.orchestration.partitions import PLATES
 from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.orchestration.project_setup import INSTANCE_FILE
@@ -82,6 +84,7 @@ def examine(root: Path, *, read_images: bool = True) -> Iterator[Examination]:
             _summarise_index(found, index)
         yield found
         if index is not None:
+            yield _examine_experiments(project, index, resource)
             yield _examine_images(resource, index, images.channels, images.bits, read_images)
             yield _examine_locations(resource, index, (images.height, images.width))
             yield _examine_disk(resource, index, images.channels)
@@ -118,6 +121,12 @@ def _summarise_index(found: Examination, index: pa.Table) -> None:
     names = index[PLATE].unique().to_pylist()
     shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
     found.summary = f"{len(names)} plates ({shown}), {index.num_rows} fields of view"
+
+
+def _examine_experiments(project: Project, index: pa.Table, resource: ProjectResource) -> Examination:
+    usable = {name: found for name, found in project.experiments.items() if not unavailable(found)}
+    problems = experiment_problems(usable, index, resource)
+    return Examination("experiments", f"{len(usable)} can be run", problems)
 
 
 def _examine_images(
@@ -270,11 +279,20 @@ def _examine_instance(resource: ProjectResource) -> Examination:
         yaml.safe_load(file.read_text(encoding="utf-8"))
         with DagsterInstance.from_config(str(home)) as instance:
             registered = list(instance.get_dynamic_partitions(PLATES))
+            lost = [run.run_id for run in lost_runs(instance)]
     except (yaml.YAMLError, sqlite3.Error, OSError) as error:
         found.problems.append(
             Problem(f"the instance cannot be opened: {error}", str(file), "mend or remove the file")
         )
         return found
+    if lost:
+        found.warnings.append(
+            Problem(
+                f"runs were killed and may still hold a place in pool gpu: {', '.join(lost)}",
+                str(home),
+                "`dp-assets run` frees it before it starts anything",
+            )
+        )
     found.summary = f"{home}, {len(registered)} plates registered"
     return found
 

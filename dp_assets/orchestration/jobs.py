@@ -3,7 +3,6 @@
 import dagster as dg
 
 from dp_assets.orchestration.lanes import ProjectGraph
-from dp_assets.orchestration.partitions import plates
 
 DESCRIPTIONS = {
     "index": "Read the image index and register its plates.",
@@ -21,7 +20,6 @@ def stage_jobs(graph: ProjectGraph) -> list:
         dg.define_asset_job(
             stage,
             selection=dg.AssetSelection.assets(*keys),
-            partitions_def=plates if stage in PLATE_STAGES else None,
             description=DESCRIPTIONS[stage],
         )
         for stage, keys in graph.stages.items()

@@ -13,6 +13,7 @@ from dp_assets.orchestration.assets.experiment_profiles import cell_features_ass
 from dp_assets.orchestration.assets.plates import image_index_asset, plate_assets
 from dp_assets.orchestration.assets.preparation import preparation_assets
 from dp_assets.orchestration.assets.single_cells import single_cells_asset
+from dp_assets.orchestration.grey_levels import needs_plate_statistics
 
 
 @dataclass
@@ -100,6 +101,14 @@ def unavailable(experiment: Experiment) -> tuple[Problem, ...]:
                 "profile.checkpoint",
                 "ImageNet weights",
                 "name a checkpoint file, or train a network",
+            )
+        )
+    if crops is not None and needs_plate_statistics(crops) and not experiment.has_preparation:
+        found.append(
+            Problem(
+                'normalization "plate" needs grey-level statistics, but there is no section prepare',
+                f"{experiment.path}: single_cells.normalization",
+                "add prepare.illumination_correction and prepare.compression (implement: false will do)",
             )
         )
     return tuple(found)

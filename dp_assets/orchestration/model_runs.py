@@ -9,25 +9,20 @@ import numpy as np
 import pyarrow as pa
 
 from dp_assets.config.errors import TrainingDataError
-from dp_assets.config.stages import CropSettings, TrainingSettings
-from dp_assets.imaging.illumination import IlluminationFunctions
+from dp_assets.config.stages import TrainingSettings
 from dp_assets.orchestration.accelerator_resource import AcceleratorResource
-from dp_assets.orchestration.assets.single_cells import PREFIX, crop_geometry, reads_compressed
+from dp_assets.orchestration.assets.single_cells import PREFIX, crop_geometry
 from dp_assets.orchestration.progress import reporter
 from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.storage.crop_store import CropStore
 from dp_assets.storage.folders import FolderWriter
 from dp_assets.storage.model_folder import ModelFolder
-from dp_assets.storage.published import FINGERPRINT_ENTRY, read_arrays
 from dp_assets.storage.tables import read_provenance
 from dp_assets.training.model_plan import ImportPlan, TrainingPlan
-from dp_assets.training.store_crops import PlateRange
 from dp_assets.training.training_set import TrainingSet
 
 if TYPE_CHECKING:
     from dp_assets.profiling.extraction import FeatureExtractor
-
-WHITE = 255.0
 
 
 def training_plan(
@@ -54,22 +49,12 @@ def training_plan(
         training_set=TrainingSet(training_set, tuple(facts["classes"]), facts["left_out"]),
         stores=stores,
         geometry=crop_geometry(settings),
-        plate_ranges={plate: found for plate in stores if (found := plate_range(settings, plate, project))},
+        plate_ranges={
+            plate: (np.asarray(lower), np.asarray(upper))
+            for plate, (lower, upper) in facts["plate_ranges"].items()
+        },
         precision=precision,
     )
-
-
-def plate_range(settings: CropSettings, plate: str, project: ProjectResource) -> PlateRange | None:
-    """Grey levels that normalization "plate" maps to 0 and 1; None for the other normalisations."""
-    if settings.single_cells.normalization != "plate":
-        return None
-    channels = len(settings.images.channels)
-    if reads_compressed(settings):
-        return np.zeros(channels), np.full(channels, WHITE)
-    arrays = read_arrays(project.path(("illumination_functions",), plate, ".npz"))
-    arrays.pop(FINGERPRINT_ENTRY)
-    functions = IlluminationFunctions.from_arrays(arrays)
-    return functions.lower_quantiles, functions.upper_quantiles
 
 
 def run_training(

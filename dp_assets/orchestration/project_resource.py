@@ -2,8 +2,10 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 import dagster as dg
+from pydantic import create_model
 from upath import UPath
 
 from dp_assets.config.project import MAXIMUM_IMAGE_PIXELS, Project
@@ -30,23 +32,32 @@ class ProjectResource(dg.ConfigurableResource):
 
     root: str
     store: str = ""
-    on_bad_site: str = "fail"
+    on_bad_site: Literal["fail", "skip"] = "fail"
     cores: int = 0
     maximum_image_pixels: int = MAXIMUM_IMAGE_PIXELS
     image_roots: list[str] = []  # noqa: RUF012 (pydantic copies defaults)
 
     @classmethod
     def of(cls, project: Project) -> "ProjectResource":
-        """The resource for a loaded project."""
+        """The resource for a loaded project.
+
+        The values become defaults of a class of its own: a run that overrides one of them keeps the others.
+        Where the project and its store lie cannot be overridden: the IO managers would not follow.
+        """
         settings = project.settings
-        return cls(
-            root=str(project.root),
-            store=settings.store or "",
-            on_bad_site=settings.on_bad_site,
-            cores=settings.cores or 0,
-            maximum_image_pixels=settings.maximum_image_pixels,
-            image_roots=list(settings.image_roots),
+        root, store = str(project.root), settings.store or ""
+        fixed = create_model(
+            cls.__name__,
+            __base__=cls,
+            __doc__=cls.__doc__,
+            root=(Literal[root], root),  # type: ignore[valid-type]
+            store=(Literal[store], store),  # type: ignore[valid-type]
+            on_bad_site=(Literal["fail", "skip"], settings.on_bad_site),
+            cores=(int, settings.cores or 0),
+            maximum_image_pixels=(int, settings.maximum_image_pixels),
+            image_roots=(list[str], list(settings.image_roots)),
         )
+        return fixed()
 
     @property
     def layout(self) -> ProjectLayout:

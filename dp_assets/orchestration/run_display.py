@@ -9,12 +9,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from dp_assets.config.errors import ConfigurationError
 from dp_assets.config.project import load_project
-from dp_assets.orchestration.code_location import build_defs
+from dp_assets.orchestration.code_location import definitions_of
 from dp_assets.orchestration.lanes import project_graph
 from dp_assets.orchestration.progress import listening
+from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.orchestration.stage_runner import (
     StageOutcome,
     choose_plates,
+    listed_plates,
     plan_runs,
     project_instance,
     run_stage,
@@ -40,8 +42,9 @@ def run_stages(
     ------
     ProjectError : an unknown experiment or plate, or a stage that no configuration describes.
     """
-    defs = build_defs(root)
-    graph = project_graph(load_project(root))
+    project = load_project(root.resolve())
+    graph = project_graph(project)
+    defs = definitions_of(project, graph)
     _say_what_is_missing(graph.missing, console)
     keys = {stage: stage_keys(graph, stage, experiments) for stage in stages}
     if not any(keys.values()):
@@ -50,16 +53,21 @@ def run_stages(
             where=str(root / "inputs" / "config"),
             remedy="add an experiment (see configs/experiments), or correct those `dp-assets doctor` names",
         )
+    if idle := [stage for stage in stages if not keys[stage]]:
+        console.print(f"[yellow]no experiment describes:[/yellow] {', '.join(idle)}")
+    resource = ProjectResource.of(project)
     outcomes: list[StageOutcome] = []
     with project_instance(root) as instance, _Display(console) as display, listening(display.update):
-        for stage, plate in plan_runs(stages, lambda: choose_plates(instance, plate_names)):
+        described = [stage for stage in stages if keys[stage]]
+        for stage, plate in plan_runs(
+            described, lambda: choose_plates(instance, plate_names, listed_plates(resource))
+        ):
             if any(not done.succeeded and done.stage != stage for done in outcomes):
                 break
-            if keys[stage]:
-                display.begin(stage, plate)
-                outcome = run_stage(defs, instance, keys[stage], stage, plate, force=force, verbose=verbose)
-                display.end(outcome)
-                outcomes.append(outcome)
+            display.begin(stage, plate)
+            outcome = run_stage(defs, instance, keys[stage], stage, plate, force=force, verbose=verbose)
+            display.end(outcome)
+            outcomes.append(outcome)
     return outcomes
 
 

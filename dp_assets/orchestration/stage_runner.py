@@ -13,9 +13,13 @@ from dagster import DagsterInstance
 from dp_assets.config.errors import ConfigurationError, ProjectError
 from dp_assets.orchestration.jobs import PLATE_STAGES
 from dp_assets.orchestration.lanes import ProjectGraph
+from dp_assets.orchestration.lost_runs import release_lost_runs
 from dp_assets.orchestration.partitions import PLATES
+from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.orchestration.project_setup import INSTANCE_FILE, set_up_project
 from dp_assets.storage.layout import ProjectLayout
+from dp_assets.storage.schemas import PLATE
+from dp_assets.storage.tables import read_table
 
 STAGES = ("index", "prepare", "export_single_cells", "train", "profile")
 HOME_VARIABLE = "DAGSTER_HOME"
@@ -44,12 +48,24 @@ class StageOutcome:
 
 @contextmanager
 def project_instance(root: Path) -> Iterator[DagsterInstance]:
-    """The project's own Dagster instance, or the one that $DAGSTER_HOME names."""
-    home = Path(os.environ.get(HOME_VARIABLE) or ProjectLayout.of(root).dagster_home)
-    if not (home / INSTANCE_FILE).exists() and HOME_VARIABLE not in os.environ:
+    """The project's own Dagster instance, or the one that $DAGSTER_HOME names; without runs that were killed.
+
+    Raises
+    ------
+    ConfigurationError : $DAGSTER_HOME is not a folder.
+    """
+    named = os.environ.get(HOME_VARIABLE)
+    home = Path(named or ProjectLayout.of(root).dagster_home).resolve()
+    if not named and not (home / INSTANCE_FILE).exists():
         set_up_project(root)
-    os.environ[HOME_VARIABLE] = str(home.resolve())
-    with DagsterInstance.get() as instance:
+    if not home.is_dir():
+        raise ConfigurationError(
+            f"there is no folder {home}",
+            where=f"${HOME_VARIABLE}",
+            remedy="make it, or unset the variable to use the project's own Dagster instance",
+        )
+    with DagsterInstance.from_config(str(home)) as instance:
+        release_lost_runs(instance)
         yield instance
 
 
@@ -58,11 +74,33 @@ def registered_plates(instance: DagsterInstance) -> list[str]:
     return list(instance.get_dynamic_partitions(PLATES))
 
 
-def choose_plates(instance: DagsterInstance, wanted: Sequence[str] | None) -> list[str]:
-    """The plates asked for, or all. Raises ProjectError for plates that are not registered."""
+def listed_plates(project: ProjectResource) -> set[str] | None:
+    """The plates of the published image index; None when there is none."""
+    try:
+        index = read_table(project.path(("image_index",), None, ".parquet"), [PLATE])
+    except FileNotFoundError:
+        return None
+    return set(index[PLATE].to_pylist())
+
+
+def choose_plates(
+    instance: DagsterInstance, wanted: Sequence[str] | None, listed: set[str] | None = None
+) -> list[str]:
+    """The plates asked for; otherwise all that are registered and (when that is known) listed in the index.
+
+    Raises
+    ------
+    ProjectError : no plate is registered, or one that was asked for is not.
+    """
     known = registered_plates(instance)
+    if not known:
+        raise ProjectError(
+            "no plates are registered",
+            where="image_index",
+            remedy="list plates in inputs/metadata/index.csv and run the stage `index`",
+        )
     if not wanted:
-        return known
+        return [plate for plate in known if listed is None or plate in listed]
     unknown = [plate for plate in wanted if plate not in known]
     if unknown:
         raise ProjectError(
@@ -130,13 +168,15 @@ def _run_config(defs: dg.Definitions, keys: Sequence[dg.AssetKey], force: bool, 
     config: dict = {"loggers": {"console": {"config": {"log_level": "INFO" if verbose else "CRITICAL"}}}}
     if force:
         graph = defs.resolve_asset_graph()
-        forced = {
-            definition.op.name: {"config": {"force": True}}
-            for definition in graph.assets_defs
-            if set(definition.keys) & set(keys) and definition.op.config_schema.config_type.fields  # type: ignore[union-attr]
-        }
+        chosen = [asset for asset in graph.assets_defs if set(asset.keys) & set(keys)]
+        forced = {asset.op.name: {"config": {"force": True}} for asset in chosen if _can_be_forced(asset)}
         config["ops"] = forced
     return config
+
+
+def _can_be_forced(asset: dg.AssetsDefinition) -> bool:
+    """Whether the asset takes a StageConfig; tables that are written anyway do not."""
+    return "force" in (getattr(asset.op.config_schema.config_type, "fields", None) or {})
 
 
 def _failure_message(event: dg.DagsterEvent) -> str:

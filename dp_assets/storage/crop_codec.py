@@ -1,7 +1,8 @@
 """How one crop window becomes bytes: horizontal differences, byte planes, zstd.
 
-Chosen by `benchmarks/crop_codecs.py`: of PNG, JPEG-LS, JPEG XL and this, it was the fastest to write and to read, and
-about a fifth larger than the smallest. Lossless; every window decodes alone, so cells can be read in any order.
+Chosen by `benchmarks/crop_codecs.py`: of PNG, JPEG-LS, JPEG XL and this, it was the fastest to write and to
+read, and about a fifth larger than the smallest. Lossless; every window decodes alone, so cells can be read
+in any order.
 """
 
 import imagecodecs

@@ -2,9 +2,11 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 DIGEST_BYTES = 16
 
@@ -24,11 +26,23 @@ def fingerprint_bytes(data: bytes | memoryview) -> str:
 
 
 def fingerprint_table(table: pa.Table) -> str:
-    """A digest of a table's column names, types and values, independent of how its rows are chunked."""
+    """A digest of a table's column names, types and values, however its rows are chunked or sliced."""
     digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
-    sink = pa.BufferOutputStream()
-    plain = table.replace_schema_metadata(None).combine_chunks()
-    with pa.ipc.new_stream(sink, plain.schema) as writer:
-        writer.write_table(plain)
-    digest.update(memoryview(sink.getvalue()))
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        digest.update(fingerprint(name, str(column.type), len(column)).encode())
+        for part in _canonical_bytes(column):
+            digest.update(part)
     return digest.hexdigest()
+
+
+def _canonical_bytes(column: pa.ChunkedArray) -> Iterator[bytes]:
+    """The same bytes for equal columns: Arrow's buffers also hold what a slice or a null hides."""
+    yield pc.is_null(column).to_numpy().tobytes()
+    if pa.types.is_string(column.type):
+        text = pc.fill_null(column, "")
+        yield pc.binary_length(text).to_numpy().tobytes()
+        yield "".join(text.to_pylist()).encode()
+    elif pa.types.is_integer(column.type) or pa.types.is_floating(column.type):
+        yield pc.fill_null(column, pa.scalar(0, column.type)).to_numpy().tobytes()
+    else:
+        yield repr(column.to_pylist()).encode()

@@ -141,16 +141,22 @@ def failures_of(sites: Sequence[ImageSite]) -> list[SiteFailure]:
 
 
 def refuse_failures(failures: Sequence[SiteFailure], *, plate: str, finished: int, on_bad_site: str) -> None:
-    """Raise ImageFileError naming every failed site, unless the project says to go on without them."""
+    """Raise ImageFileError naming every failed site, unless the project says to go on without them.
+
+    Parameters
+    ----------
+    finished : how many finished sites the next run will find; 0 for stages that keep none.
+    """
     if not failures or on_bad_site == "skip":
         return
+    kept = f" ({finished} finished sites are kept)" if finished else ""
     raise ImageFileError(
         [
             Problem(
                 failure.problem,
                 f"plate {plate}, well {failure.well}, site {failure.site}",
-                f"replace the image and run again ({finished} finished sites are kept), or set "
-                "`on_bad_site: skip` in project.yaml to go on without it",
+                f"replace the image and run again{kept}, or set `on_bad_site: skip` in project.yaml to go on "
+                "without it",
             )
             for failure in failures
         ]

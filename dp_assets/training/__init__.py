@@ -1,1 +1,1 @@
-"""Feeding cells to a network and training it: samplers, the crop feed, schedules, the trainer, checkpoints."""
+"""Feeding cells to a network and training it: samplers, crop feed, schedules, trainer, checkpoints."""

@@ -36,6 +36,7 @@ def import_checkpoint(plan: ImportPlan) -> tuple[FolderWriter, LoadReport]:
             input_shape=(box, box, len(plan.settings.images.channels)),
             classes=_stored_classes(plan.checkpoint),
             conv_blocks=architecture.params.conv_blocks,
+            feature_dim=architecture.params.feature_dim,
             dtype_policy=plan.precision,
         )
     )

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -143,16 +144,16 @@ class _Run:
         if done.epochs:
             restore_state(self.folder / RESUME_FILE, trainee.model)
             self._write_log(done)
-        events = EventFile(self.folder / EVENTS)
-        for entry in done.history:
-            _add_event(events, entry)
-        while done.epochs < self.network.epochs:
-            entry, cells = self._epoch(done, trainee)
-            done = replace(done, history=(*done.history, entry))
-            self._keep(done, trainee)
-            _add_event(events, entry)
-            if self.progress is not None:
-                self.progress(report_of(entry, self.network.epochs, cells))
+        with closing(EventFile(self.folder / EVENTS)) as events:
+            for entry in done.history:
+                _add_event(events, entry)
+            while done.epochs < self.network.epochs:
+                entry, cells = self._epoch(done, trainee)
+                done = replace(done, history=(*done.history, entry))
+                self._keep(done, trainee)
+                _add_event(events, entry)
+                if self.progress is not None:
+                    self.progress(report_of(entry, self.network.epochs, cells))
         return done
 
     def _epoch(self, done: Progress, trainee: Trainee) -> tuple[EpochLog, int]:

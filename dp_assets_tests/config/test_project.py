@@ -182,3 +182,14 @@ def test_no_file_content_stops_a_project_from_loading(content: bytes, name: str)
         folder.mkdir(parents=True)
         (folder / name).write_bytes(content)
         assert list(load_project(root).broken) == [name]
+
+
+def test_exact_and_resampled_crops_are_different_sets(write: Write, tmp_path: Path) -> None:
+    write("a.json")
+    write("b.json", {"single_cells.sampling": "exact"})
+    write("c.json", {"single_cells.sampling": "exact", "single_cells.margin": 12})
+    write("d.json", {"single_cells.sampling": "exact", "single_cells.name": "box96"})
+    project = load_project(tmp_path)
+    names = {name: experiment.crops().set_name for name, experiment in project.experiments.items()}
+    assert names == {"a": "box96", "b": "box96_exact", "c": "box96_exact"}
+    assert "sampling" in project.broken["d.json"][0].what

@@ -10,13 +10,14 @@ import pandas as pd
 import pyarrow as pa
 
 from dp_assets.config.digest import settings_digest
-from dp_assets.config.errors import ModelError
+from dp_assets.config.errors import ModelError, TrainingDataError
 from dp_assets.config.experiment import Experiment
 from dp_assets.config.stages import TrainingSettings
 from dp_assets.figures.crop_sheet import crop_sheet
 from dp_assets.figures.training_curves import training_curves
 from dp_assets.orchestration.accelerator_resource import AcceleratorResource
 from dp_assets.orchestration.assets.single_cells import PREFIX, rows_per_label
+from dp_assets.orchestration.grey_levels import ILLUMINATION, ranges_of_plates, statistics_inputs
 from dp_assets.orchestration.io_managers import FAN_IN
 from dp_assets.orchestration.model_runs import run_import, run_training, training_plan
 from dp_assets.orchestration.outputs import FolderOutput, Metadata, TableOutput, unchanged
@@ -38,7 +39,7 @@ from dp_assets.storage.folders import Folder
 from dp_assets.storage.model_folder import LOG_FILE, TENSORBOARD
 from dp_assets.storage.schemas import PLATE
 from dp_assets.storage.tables import read_provenance, with_provenance
-from dp_assets.training.model_plan import ImportPlan, find_weights
+from dp_assets.training.model_plan import VERSION, ImportPlan, find_weights
 from dp_assets.training.training_set import (
     TRAINING,
     VALIDATION,
@@ -73,6 +74,7 @@ def training_set_asset(experiment: Experiment) -> dg.AssetsDefinition:
             "crop_stores": dg.AssetIn(
                 [PREFIX, settings.set_name], metadata=FAN_IN, partition_mapping=dg.AllPartitionMapping()
             ),
+            **statistics_inputs(settings, all_plates=True),
         },
         check_specs=table_checks(key, "classes_validated"),
         description=(
@@ -82,15 +84,18 @@ def training_set_asset(experiment: Experiment) -> dg.AssetsDefinition:
             "Its data version is its members and their crops."
         ),
     )
-    def training_set(plate_annotations: dict, crop_stores: dict) -> dg.MaterializeResult:
+    def training_set(plate_annotations: dict, crop_stores: dict, **statistics: dict) -> dg.MaterializeResult:
         with user_errors():
+            _require_plates(plate_annotations, settings.set_name)
             found = build_training_set(plate_annotations, crop_stores, partition_of(settings))
-        used = set(found.cells[PLATE].to_pylist())
+            used = sorted(set(found.cells[PLATE].to_pylist()))
+            ranges = ranges_of_plates(settings, used, statistics.get(ILLUMINATION, {}))
         cells = with_provenance(
             found.cells,
             classes=found.classes,
             left_out=found.left_out,
-            stores={plate: store.fingerprint for plate, store in crop_stores.items() if plate in used},
+            stores={plate: crop_stores[plate].fingerprint for plate in used},
+            plate_ranges=ranges,
         )
         table, _ = identified(cells)
         version = dg.DataVersion(training_set_version(table))
@@ -103,10 +108,19 @@ def training_set_asset(experiment: Experiment) -> dg.AssetsDefinition:
     return training_set
 
 
+def _require_plates(annotations: Mapping[str, pa.Table], crop_set: str) -> None:
+    if not annotations:
+        raise TrainingDataError(
+            "no plate is ready for training",
+            where="plate_annotations",
+            remedy=f"materialize image_index, then plate_annotations and {PREFIX}/{crop_set} of the plates",
+        )
+
+
 def training_set_version(table: pa.Table) -> str:
     """Members, classes and the crops they were drawn from: what a model depends on."""
     facts = read_provenance(table.schema)
-    return fingerprint(facts["fingerprint"], facts["stores"], facts["classes"])
+    return fingerprint(facts["fingerprint"], facts["stores"], facts["classes"], facts["plate_ranges"])
 
 
 def _classes_validated(found: TrainingSet) -> dg.AssetCheckResult:
@@ -124,6 +138,7 @@ def _training_set_facts(found: TrainingSet, stores: Mapping[str, CropStore]) -> 
     left_out = ", ".join(f"{count} flat in {channel}" for channel, count in found.left_out.items())
     return {
         "classes": len(found.classes),
+        "plates": ", ".join(found.cells[PLATE].unique().to_pylist()),
         "training_cells": counts[TRAINING].total(),
         "validation_cells": counts[VALIDATION].total(),
         "cells_left_out": left_out or "none",
@@ -158,7 +173,7 @@ def _trained(experiment: Experiment) -> dg.AssetsDefinition:
         kinds={"keras"},
         io_manager_key="model_io",
         pool="gpu",
-        code_version=settings_digest(settings),
+        code_version=f"{VERSION}-{settings_digest(settings)}",
         check_specs=checks(key, "learned"),
         description=(
             f"{settings.network.name} trained to tell the classes apart for {settings.network.epochs} "
@@ -200,7 +215,7 @@ def _imported(experiment: Experiment) -> dg.AssetsDefinition:
         **COMMON,
         kinds={"keras"},
         io_manager_key="model_io",
-        code_version=settings_digest(settings),
+        code_version=f"{VERSION}-{settings_digest(settings)}",
         description=(
             f"The checkpoint {settings.profile.checkpoint}, loaded by layer name, as a model folder with a "
             f"card. Looked for in outputs/{experiment.name}/checkpoint and inputs/pretrained."
@@ -214,7 +229,7 @@ def _imported(experiment: Experiment) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         writer = None
         with user_errors():
-            plan = ImportPlan(settings, _checkpoint_file(experiment, project), accelerator.precision)
+            plan = ImportPlan(settings, checkpoint_file(experiment, project), accelerator.precision)
             if config.force or not project.is_current(context, "", plan.fingerprint):
                 writer = run_import(context, plan, accelerator)
         return dg.MaterializeResult(
@@ -227,7 +242,7 @@ def _imported(experiment: Experiment) -> dg.AssetsDefinition:
     return trained_model
 
 
-def _checkpoint_file(experiment: Experiment, project: ProjectResource) -> Path:
+def checkpoint_file(experiment: Experiment, project: ProjectResource) -> Path:
     """The weight file that `profile.checkpoint` names."""
     if experiment.model_source == "imagenet":
         raise ModelError(

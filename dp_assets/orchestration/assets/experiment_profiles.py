@@ -12,7 +12,8 @@ from dp_assets.figures.plate_heatmap import plate_heatmap
 from dp_assets.imaging.plate_crops import cells_by_site
 from dp_assets.orchestration.accelerator_resource import AcceleratorResource
 from dp_assets.orchestration.assets.single_cells import crop_geometry, image_inputs, sites_to_cut
-from dp_assets.orchestration.model_runs import extractor_loader, plate_range
+from dp_assets.orchestration.grey_levels import ILLUMINATION, plate_range, statistics_inputs
+from dp_assets.orchestration.model_runs import extractor_loader
 from dp_assets.orchestration.outputs import Metadata, TableOutput, unchanged
 from dp_assets.orchestration.partitions import plates
 from dp_assets.orchestration.progress import reporter
@@ -30,7 +31,7 @@ from dp_assets.orchestration.results import (
 )
 from dp_assets.orchestration.stage_config import StageConfig
 from dp_assets.orchestration.user_errors import user_errors
-from dp_assets.profiling.feature_plan import FeaturePlan
+from dp_assets.profiling.feature_plan import VERSION, FeaturePlan
 from dp_assets.profiling.well_table import WellTable, well_table
 from dp_assets.storage.model_folder import ModelFolder
 from dp_assets.storage.tables import StoredTable, TableStream, read_provenance
@@ -51,8 +52,12 @@ def cell_features_asset(experiment: Experiment) -> dg.AssetsDefinition:
         partitions_def=plates,
         io_manager_key="table_io",
         pool="gpu",
-        code_version=f"{feature_plan.VERSION}-{settings_digest(settings.profile)}",
-        ins={**image_inputs(settings), "trained_model": dg.AssetIn([experiment.name, "trained_model"])},
+        code_version=f"{VERSION}-{settings_digest(settings.profile)}",
+        ins={
+            **image_inputs(settings),
+            **statistics_inputs(settings),
+            "trained_model": dg.AssetIn([experiment.name, "trained_model"]),
+        },
         check_specs=table_checks(key, "sites_complete"),
         description=(
             f"One row per cell: the output of layer {settings.profile.feature_layer} of {experiment.name}'s "
@@ -120,7 +125,7 @@ def feature_plan(
         cells=cells_by_site(inputs["cell_locations"]),
         geometry=crop_geometry(settings),
         normalization=settings.single_cells.normalization,
-        plate_range=plate_range(settings, plate, project),
+        plate_range=plate_range(settings, inputs.get(ILLUMINATION)),
         model_fingerprint=f"{model.fingerprint} {_checkpoint(experiment, settings) or 'last'}",
         layer=settings.profile.feature_layer,
         precision=accelerator.precision,

@@ -37,6 +37,7 @@ from dp_assets.storage.schemas import PLATE, SITE, WELL
 from dp_assets.storage.tables import read_provenance
 
 GROUP = "plates"
+LOCATIONS_VERSION = "1"
 
 
 def plate_assets(images: ImagesSettings) -> list[dg.AssetsDefinition]:
@@ -130,7 +131,7 @@ def _plate_images(settings: ImagesSettings) -> dg.AssetsDefinition:
             refuse_failures(
                 failures,
                 plate=context.partition_key,
-                finished=good,
+                finished=0,
                 on_bad_site=project.on_bad_site if good else "fail",
             )
         table, version = identified(images)
@@ -213,6 +214,7 @@ def _cell_locations() -> dg.AssetsDefinition:
         kinds={"parquet"},
         partitions_def=plates,
         io_manager_key="table_io",
+        code_version=LOCATIONS_VERSION,
         check_specs=table_checks(dg.AssetKey("cell_locations"), "cells_found", "cells_inside"),
     )
     def cell_locations(

@@ -36,6 +36,7 @@ from dp_assets.orchestration.results import (
 )
 from dp_assets.orchestration.stage_config import StageConfig
 from dp_assets.orchestration.user_errors import user_errors
+from dp_assets.storage.fingerprints import fingerprint
 from dp_assets.storage.folders import Folder
 from dp_assets.storage.image_sites import ImageSite, SiteFailure, failures_of, sites_of_plate, usable
 from dp_assets.storage.plate_tables import image_paths
@@ -98,7 +99,10 @@ def _illumination_functions(settings: PreparationSettings) -> dg.AssetsDefinitio
                         progress=reporter(context, "sites"),
                         **project.site_options(context),
                     )
-                stored = StoredIllumination(functions, content)
+                # A site that failed while it was read may be put right: then the functions are made again.
+                unread = len(failures) > len(failures_of(sites))
+                bad = [failure.as_dict() for failure in failures]
+                stored = StoredIllumination(functions, fingerprint(content, bad) if unread else content)
         output = IlluminationOutput(
             stored,
             lambda functions: {

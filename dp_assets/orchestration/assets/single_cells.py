@@ -1,6 +1,5 @@
 """Exported single cells: one crop store per plate and set, shared by experiments with the same geometry."""
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,9 +42,7 @@ SHEET_ROWS, SHEET_COLUMNS = 8, 8
 
 def crop_geometry(settings: CropSettings) -> CropGeometry:
     """Box, sampling and margin of an experiment's crops; the margin is an eighth of the box if not given."""
-    box = settings.locations.box_size
-    margin = settings.single_cells.margin
-    return CropGeometry(box, settings.single_cells.sampling, math.ceil(box / 8) if margin is None else margin)
+    return CropGeometry(settings.locations.box_size, settings.single_cells.sampling, settings.margin)
 
 
 def reads_compressed(settings: CropSettings) -> bool:

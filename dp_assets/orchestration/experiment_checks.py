@@ -1,0 +1,60 @@
+"""Whether the experiments fit the project: their columns are in the index, their weight files in place."""
+
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from dp_assets.config.errors import ModelError, Problem
+from dp_assets.config.experiment import Experiment
+from dp_assets.orchestration.assets.experiment_model import checkpoint_file, partition_of
+from dp_assets.orchestration.project_resource import ProjectResource
+from dp_assets.storage.plate_tables import annotation_column
+
+
+def experiment_problems(
+    experiments: Mapping[str, Experiment], index: pa.Table, project: ProjectResource
+) -> list[Problem]:
+    """What keeps usable experiments from working on this index."""
+    columns = {annotation_column(name): name for name in index.column_names}
+    found = []
+    for experiment in experiments.values():
+        if experiment.has_training:
+            found += _partition_problems(experiment, index, columns)
+        if experiment.has_profile and experiment.model_source == "checkpoint":
+            found += _checkpoint_problems(experiment, project)
+    return found
+
+
+def _partition_problems(experiment: Experiment, index: pa.Table, columns: Mapping[str, str]) -> list[Problem]:
+    partition = partition_of(experiment.training())
+    where = f"{experiment.path}: train.partition"
+    missing = [
+        Problem(
+            f"the image index has no column {name}; it has {', '.join(columns.values())}",
+            where,
+            f"add a column {name} to the index, or name another one",
+        )
+        for name in (partition.target, partition.split_field)
+        if annotation_column(name) not in columns
+    ]
+    if missing:
+        return missing
+    values = index[columns[annotation_column(partition.split_field)]].unique().to_pylist()
+    return [
+        Problem(
+            f"no image has {partition.split_field} {' or '.join(map(repr, wanted))}; "
+            f"the index has {', '.join(map(repr, values))}",
+            f"{where}.{split}",
+            f"correct the values, or the column {partition.split_field} of the index",
+        )
+        for split, wanted in (("training", partition.training), ("validation", partition.validation))
+        if wanted and not set(wanted) & set(values)
+    ]
+
+
+def _checkpoint_problems(experiment: Experiment, project: ProjectResource) -> tuple[Problem, ...]:
+    try:
+        checkpoint_file(experiment, project)
+    except ModelError as error:
+        return error.problems
+    return ()

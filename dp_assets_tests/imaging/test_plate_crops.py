@@ -1,0 +1,240 @@
+"""Crop stores of whole plates: every window is what lies in the image, resumed or not."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from upath import UPath
+
+from dp_assets.config.errors import ConfigurationError, ImageFileError
+from dp_assets.imaging.cropping import CropGeometry, crop_cells
+from dp_assets.imaging.plate_crops import NO_CELLS, CropPlan, SiteCells, export_crops
+from dp_assets.storage.crop_store import CropStore
+from dp_assets.storage.folders import FolderWriter, publish_folder
+from dp_assets.storage.image_sites import SiteFailure
+from dp_assets.storage.work import WorkFolder
+from dp_assets_tests.golden_stages import exported, prepared
+from dp_assets_tests.image_changes import brighten, overwrite, site_pixels, tear
+from dp_assets_tests.made_plates import PLATE, KilledError, MadePlate, ProgressLog, options, tiny_plate
+from dp_assets_tests.read_counting import count_reads
+
+CHANNELS = ("DNA", "RNA")
+CENTRES = np.array([(30.25, 40.5), (0.0, 0.0), (63.9, 79.2), (12.0, 3.5), (-500.0, 20.0)])
+
+
+@pytest.fixture
+def plate(tmp_path: Path) -> MadePlate:
+    return tiny_plate(tmp_path / "project", wells=5, channels=CHANNELS)
+
+
+def plan_of(plate: MadePlate, **changes: Any) -> CropPlan:
+    facts = {"channels": CHANNELS, "geometry": CropGeometry(16, margin=2), "array_shape": (64, 80)}
+    facts |= {"sites": plate.sites(), "cells": plate.cells(), "dtype": "uint16"}
+    return CropPlan(**{**facts, **changes})
+
+
+def export(
+    plan: CropPlan, folder: Path, progress: ProgressLog | None = None, **changes: Any
+) -> tuple[FolderWriter, list[SiteFailure]]:
+    return export_crops(plan, **options(WorkFolder(folder), progress, **changes))
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(
+    "geometry", [CropGeometry(16, margin=2), CropGeometry(9), CropGeometry(16, "exact", 3)]
+)
+@pytest.mark.parametrize("where", ["local", "memory://crops/P1"])
+def test_every_window_is_what_lies_in_the_image(
+    plate: MadePlate, tmp_path: Path, geometry: CropGeometry, where: str
+) -> None:
+    names = tuple(map(str, range(len(CENTRES))))
+    cells = {(site.well, site.site): SiteCells(names, CENTRES + n) for n, site in enumerate(plate.sites())}
+    plan = plan_of(plate, geometry=geometry, cells=cells)
+    writer, _ = export(plan, tmp_path / "w", workers=3)
+    place = tmp_path / "out" if where == "local" else UPath(where)
+    publish_folder(place, writer)
+    store = CropStore.open(place)
+    assert (len(store), store.channels, store.side) == (25, CHANNELS, plan.side)
+    assert store.fingerprint == plan.fingerprint
+    far = 600
+    windows, index = store.windows(range(25)), store.index.to_pylist()
+    for number, site in enumerate(plan.sites):
+        image = site_pixels(site)
+        padded = np.pad(image, ((far, far), (far, far), (0, 0)))
+        for cell, centre in enumerate(CENTRES + number):
+            row = index[5 * number + cell]
+            assert (row["Metadata_Plate"], row["Metadata_Well"]) == (PLATE, site.well)
+            assert (row["Metadata_Site"], row["Metadata_Cell"]) == (site.site, str(cell))
+            assert (row["centre_row"], row["centre_col"]) == tuple(centre)
+            assert (row["array_rows"], row["array_cols"]) == (64, 80)
+            top, left = row["origin_row"] + far, row["origin_col"] + far
+            expected = padded[top : top + plan.side, left : left + plan.side]
+            np.testing.assert_array_equal(windows[5 * number + cell], expected)
+            middle = np.array([row["origin_row"], row["origin_col"]]) + (plan.side - 1) / 2
+            # "original" takes the centre as a share of the image and the image as one pixel smaller.
+            meant = centre if geometry.sampling == "exact" else centre * (63 / 64, 79 / 80)
+            assert (np.abs(middle - meant) <= 1.5).all()
+            assert (row["flat_channels"] == "DNA,RNA") == (cell == 4)
+    assert store.folder.manifest["flat_cells"] == {"DNA,RNA": 5}
+    assert store.folder.manifest["geometry"] == {
+        "box_size": geometry.box_size,
+        "sampling": geometry.sampling,
+        "margin": geometry.margin,
+    }
+
+
+def test_recorded_site(golden: Path) -> None:
+    store, ready = exported(golden, "SYN00001"), prepared(golden, "SYN00001")
+    assert Counter(store.index["Metadata_Well"].to_pylist()) == {"A01": 23, "A02": 19, "A03": 23, "A04": 19}
+    assert store.dtype == np.uint8
+    site = next(site for site in ready.sites if site.well == "A02")
+    rows = [n for n, well in enumerate(store.index["Metadata_Well"].to_pylist()) if well == "A02"]
+    crops = crop_cells(site.read(), ready.cells[("A02", "1")].centres, CropGeometry(96), (512, 512))
+    windows = store.windows(rows)
+    for crop, window in zip(crops, windows, strict=True):
+        assert crop.max() <= window.max()
+
+
+def test_a_dead_channel_is_recorded_as_flat(plate: MadePlate, tmp_path: Path) -> None:
+    overwrite(plate.sites()[1].images[1], np.full((64, 80), 7, np.uint16))
+    writer, _ = export(plan_of(plate), tmp_path / "w")
+    publish_folder(tmp_path / "out", writer)
+    index = CropStore.open(tmp_path / "out").index.to_pylist()
+    # Near the border the zeros outside the image are a second grey level: those windows are not flat.
+    found = {row["Metadata_Well"] for row in index if row["flat_channels"]}
+    assert found <= {"A02"}
+    assert {row["flat_channels"] for row in index if row["Metadata_Well"] == "A02"} <= {"RNA", ""}
+
+
+def test_sites_without_cells_are_finished_without_being_read(
+    plate: MadePlate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = {key: value for key, value in plate.cells().items() if key[0] in ("A02", "A03")}
+    plan = plan_of(plate, cells={**cells, ("A05", "1"): NO_CELLS})
+    reads = count_reads(monkeypatch)
+    progress = ProgressLog()
+    writer, failures = export(plan, tmp_path / "w", progress)
+    assert progress[-1] == (5, 5)
+    assert (failures, writer.facts["sites"], writer.facts["cells"]) == ([], 5, 6)
+    assert {name.split("_")[0] for name in reads} == {"A02", "A03"}
+    again = ProgressLog()
+    export(plan, tmp_path / "w", again)
+    assert again == [(5, 5)]
+
+
+def test_a_plate_without_cells_is_an_empty_store(plate: MadePlate, tmp_path: Path) -> None:
+    writer, _ = export(plan_of(plate, cells={}), tmp_path / "w")
+    publish_folder(tmp_path / "out", writer)
+    assert len(CropStore.open(tmp_path / "out")) == 0
+
+
+@pytest.mark.parametrize("kill_at", [1, 4])
+def test_a_killed_run_goes_on_and_ends_the_same(
+    plate: MadePlate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kill_at: int
+) -> None:
+    plan = plan_of(plate)
+    publish_folder(tmp_path / "undisturbed", export(plan, tmp_path / "other")[0])
+    with pytest.raises(KilledError):
+        export(plan, tmp_path / "w", ProgressLog(kill_at))
+    done = {
+        site.well
+        for site in plan.sites
+        if WorkFolder(tmp_path / "w").part(plan.site_fingerprint(site), ".parquet").exists()
+    }
+    assert len(done) >= kill_at
+    reads = count_reads(monkeypatch)
+    writer, _ = export(plan, tmp_path / "w")
+    assert {name.split("_")[0] for name in reads} == {"A01", "A02", "A03", "A04", "A05"} - done
+    publish_folder(tmp_path / "resumed", writer)
+    writer.finished()
+    assert contents(tmp_path / "resumed") == contents(tmp_path / "undisturbed")
+    assert not (tmp_path / "w").exists()
+
+
+def changed_wells(before: CropPlan, after: CropPlan) -> list[str]:
+    return [
+        first.well
+        for first, second in zip(before.sites, after.sites, strict=True)
+        if before.site_fingerprint(first) != after.site_fingerprint(second)
+    ]
+
+
+def test_what_a_sites_fingerprint_depends_on(plate: MadePlate) -> None:
+    before = plan_of(plate)
+    assert changed_wells(before, plan_of(plate)) == []
+    path = before.sites[2].images[0]
+    brighten(path)
+    assert changed_wells(before, plan_of(plate)) == ["A03"]
+    file = plate.root / "inputs/locations" / PLATE / "A05-1-Nuclei.csv"
+    lines = file.read_text().splitlines()
+    x, y, *rest = lines[2].split(",")
+    file.write_text("\n".join([*lines[:2], ",".join([str(float(x) + 1e-9), y, *rest]), *lines[3:]]) + "\n")
+    after = plan_of(plate)
+    assert changed_wells(before, after) == ["A03", "A05"]
+    assert before.fingerprint != after.fingerprint
+    for changes in (
+        {"geometry": CropGeometry(17, margin=2)},
+        {"geometry": CropGeometry(16, margin=3)},
+        {"geometry": CropGeometry(16, "exact", 2)},
+        {"channels": CHANNELS[::-1]},
+    ):
+        other = replace(after, **changes)
+        assert len(changed_wells(after, other)) == 5
+        assert other.fingerprint != after.fingerprint
+
+
+def test_a_torn_site_fails_the_plate_or_is_left_out(plate: MadePlate, tmp_path: Path) -> None:
+    plan = plan_of(plate)
+    tear(plan.sites[0])
+    with pytest.raises(ImageFileError, match="well A01, site 1") as caught:
+        export(plan, tmp_path / "w")
+    assert "4 finished sites are kept" in str(caught.value)
+    writer, [failure] = export(plan, tmp_path / "w", on_bad_site="skip")
+    assert failure.well == "A01"
+    assert writer.fingerprint != plan.fingerprint
+    publish_folder(tmp_path / "out", writer)
+    store = CropStore.open(tmp_path / "out")
+    assert store.folder.manifest["failures"] == [failure.as_dict()]
+    assert set(store.index["Metadata_Well"].to_pylist()) == {"A02", "A03", "A04", "A05"}
+    assert len(store) == store.index.num_rows == 12
+
+
+def test_the_first_site_may_be_the_bad_one(plate: MadePlate, tmp_path: Path) -> None:
+    """A site whose first image could not be inspected has no size."""
+    tear(plate.sites()[0])
+    plan = plan_of(plate)
+    assert plan.sites[0].original_shape == (0, 0)
+    writer, [failure] = export(plan, tmp_path / "w", on_bad_site="skip")
+    assert (failure.well, writer.fingerprint, writer.facts["cells"]) == ("A01", plan.fingerprint, 12)
+
+
+def test_a_plate_of_bad_sites_fails_whatever_the_project_says(plate: MadePlate, tmp_path: Path) -> None:
+    cells = plate.cells()
+    for site in plate.sites():
+        tear(site)
+    with pytest.raises(ImageFileError, match="5 problems"):
+        export(plan_of(plate, cells=cells), tmp_path / "w", on_bad_site="skip")
+
+
+@pytest.mark.parametrize("image", [np.zeros((64, 96), np.uint16), np.zeros((64, 80), np.uint8)])
+def test_an_image_that_changed_fails_alone(plate: MadePlate, tmp_path: Path, image: np.ndarray) -> None:
+    plan = plan_of(plate)
+    for path in plan.sites[3].images:
+        overwrite(path, image)
+    _, [failure] = export(plan, tmp_path / "w", on_bad_site="skip")
+    assert failure.well == "A04"
+    assert "expected 64 x 80" in failure.problem
+
+
+def test_whole_pixels_of_scaled_images_are_refused_even_when_sites_may_be_skipped(
+    plate: MadePlate, tmp_path: Path
+) -> None:
+    plan = plan_of(plate, geometry=CropGeometry(16, "exact"), array_shape=(32, 40))
+    with pytest.raises(ConfigurationError, match="sampling 'exact'"):
+        export(plan, tmp_path / "w", on_bad_site="skip")

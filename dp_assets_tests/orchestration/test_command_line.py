@@ -1,0 +1,412 @@
+"""The command line: what each command does, says and returns."""
+
+import json
+import shutil
+from collections import namedtuple
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import pandas as pd
+import pytest
+from click.testing import CliRunner, Result
+from dagster import DagsterInstance
+
+from dp_assets.cli import main
+from dp_assets.orchestration.project_setup import set_up_project
+from dp_assets_tests.orchestration.materializing import PIXELS, TABLES, Workshop, contents
+
+FIRST, SECOND = "TINY00001", "TINY00002"
+
+
+def call(root: Path, *arguments: str) -> Result:
+    """Run `dp-assets --project ROOT ...` in this process."""
+    return CliRunner().invoke(main, ["--project", str(root), *arguments], catch_exceptions=False)
+
+
+def test_help_names_every_command() -> None:
+    result = CliRunner().invoke(main, ["--help"])
+    assert result.exit_code == 0
+    for name in ("setup", "demo", "doctor", "split", "run", "figure", "ui"):
+        assert f"\n  {name}" in result.output
+
+
+@pytest.mark.parametrize("name", sorted(main.commands))
+def test_every_command_has_help(name: str) -> None:
+    command = main.commands[name]
+    assert command.get_short_help_str()
+    assert CliRunner().invoke(main, [name, "-h"]).exit_code == 0
+    for parameter in command.params:
+        if isinstance(parameter, click.Option) and parameter.name not in ("port", "host", "help"):
+            assert parameter.help, parameter.name
+
+
+# setup --------------------------------------------------------------------------------
+
+
+def test_setup_makes_the_tree_of_the_handbook_and_the_instance(tmp_path: Path) -> None:
+    root = tmp_path / "new"
+    result = call(root, "setup")
+    assert result.exit_code == 0
+    made = {path.relative_to(root).as_posix() for path in root.rglob("*")}
+    assert made >= {
+        "inputs/config",
+        "inputs/images",
+        "inputs/locations",
+        "inputs/metadata",
+        "inputs/pretrained",
+        "outputs/compressed/images",
+        "outputs/intensities",
+        "outputs/single_cells",
+        ".dagster/dagster.yaml",
+    }
+    with DagsterInstance.from_config(str(root / ".dagster")) as instance:
+        assert instance.get_concurrency_config().pool_config.default_pool_limit == 1
+
+
+def test_setup_again_changes_nothing(tiny: Workshop) -> None:
+    call(tiny.root, "setup")
+    mine = tiny.root / ".dagster" / "dagster.yaml"
+    mine.write_text("telemetry:\n  enabled: false\n", encoding="utf-8")
+    before = contents(tiny.root)
+    result = call(tiny.root, "setup")
+    assert result.exit_code == 0
+    assert "made" not in result.output
+    assert contents(tiny.root) == before
+
+
+# doctor --------------------------------------------------------------------------------
+
+
+def test_doctor_on_a_good_project(tiny: Workshop) -> None:
+    set_up_project(tiny.root)
+    result = call(tiny.root, "doctor")
+    assert result.exit_code == 0, result.output
+    for line in ("experiments: cnn", "2 plates", "8 fields of view", "24 files read", "cells", "no problems"):
+        assert line in result.output
+    assert "24 files looked for" in call(tiny.root, "doctor", "--quick").output
+
+
+def test_doctor_outside_a_project(tmp_path: Path) -> None:
+    result = call(tmp_path, "doctor")
+    assert result.exit_code == 1
+    assert "it has no inputs/" in result.stderr
+    assert "dp-assets setup" in result.stderr
+
+
+def broken_configuration(workshop: Workshop) -> None:
+    workshop.configure(lambda data: data["dataset"]["locations"].update(box_size=-3))
+
+
+def no_configuration(workshop: Workshop) -> None:
+    (workshop.root / "inputs" / "config" / "cnn.json").unlink()
+
+
+def wrong_project_file(workshop: Workshop) -> None:
+    (workshop.root / "project.yaml").write_text("on_bad_sites: skip\n", encoding="utf-8")
+
+
+def unavailable_network_weights(workshop: Workshop) -> None:
+    workshop.configure(lambda data: data["profile"].update(checkpoint="None"))
+
+
+def missing_weights(workshop: Workshop) -> None:
+    workshop.configure(lambda data: data["profile"].update(checkpoint="Cell_Painting_CNN_v1.hdf5"))
+
+
+def wrong_split_column(workshop: Workshop) -> None:
+    workshop.configure(lambda data: data["train"]["partition"].update(split_field="Fold"))
+
+
+def wrong_split_values(workshop: Workshop) -> None:
+    workshop.configure(lambda data: data["train"]["partition"].update(training=["0"], validation=["1"]))
+
+
+def no_index(workshop: Workshop) -> None:
+    (workshop.root / "inputs" / "metadata" / "index.csv").unlink()
+
+
+def evil_plate(workshop: Workshop) -> None:
+    workshop.rewrite_index(lambda lines: [*lines[:-1], lines[-1].replace(SECOND, "../evil", 1)])
+
+
+def missing_image(workshop: Workshop) -> None:
+    (workshop.root / "inputs" / "images" / SECOND / "A02_s1_RNA.tiff").unlink()
+
+
+def letters_in_locations(workshop: Workshop) -> None:
+    path = next((workshop.root / "inputs" / "locations" / SECOND).glob("A02-*"))
+    path.write_text("Nuclei_Location_Center_X,Nuclei_Location_Center_Y\n1,two\n", encoding="utf-8")
+
+
+def no_locations(workshop: Workshop) -> None:
+    shutil.rmtree(workshop.root / "inputs" / "locations" / SECOND)
+
+
+def no_instance(workshop: Workshop) -> None:
+    shutil.rmtree(workshop.root / ".dagster")
+
+
+def broken_instance(workshop: Workshop) -> None:
+    (workshop.root / ".dagster" / "dagster.yaml").write_text("storage: [", encoding="utf-8")
+
+
+PROBLEMS: list[tuple[Callable[[Workshop], None], list[str]]] = [
+    (broken_configuration, ["dataset.locations.box_size", "-3", "greater than"]),
+    (no_configuration, ["there is no experiment configuration", "configs/experiments"]),
+    (wrong_project_file, ['unknown key "on_bad_sites"', 'Did you mean "on_bad_site"?']),
+    (unavailable_network_weights, ["ImageNet weights is not available", "name a checkpoint file"]),
+    (missing_weights, ["no checkpoint 'Cell_Painting_CNN_v1.hdf5'", "inputs/pretrained"]),
+    (wrong_split_column, ["no column Fold", "train.partition", "Split"]),
+    (wrong_split_values, ["no image has Split '0'", "'training', 'validation'", "train.partition.training"]),
+    (no_index, ["there is no image index", "write index.csv"]),
+    (evil_plate, ["'../evil' cannot be used as a name", "line 9", "rename it"]),
+    (missing_image, ["A02_s1_RNA.tiff", "does not exist", f"plate {SECOND}, well A02, site 1", "replace"]),
+    (letters_in_locations, ["'two' is not a number", "A02-1-Nuclei.csv, line 2"]),
+    (no_locations, ["no site has a locations file", SECOND, "Nuclei.csv"]),
+    (no_instance, ["there is no Dagster instance", "dp-assets setup"]),
+    (broken_instance, ["the instance cannot be opened", "dagster.yaml"]),
+]
+
+
+@pytest.mark.parametrize(("damage", "said"), PROBLEMS, ids=[damage.__name__ for damage, _ in PROBLEMS])
+def test_doctor_names_a_problem_and_its_remedy(
+    tiny: Workshop, damage: Callable[[Workshop], None], said: list[str]
+) -> None:
+    set_up_project(tiny.root)
+    damage(tiny)
+    before = contents(tiny.root / "inputs")
+    result = call(tiny.root, "doctor")
+    assert result.exit_code == 1, result.output
+    for text in (*said, "    -> ", " problem"):
+        assert text in result.output
+    assert contents(tiny.root / "inputs") == before
+
+
+def test_doctor_lists_the_problems_of_all_parts_at_once(tiny: Workshop) -> None:
+    for damage in (missing_image, letters_in_locations, no_locations, wrong_split_column):
+        if damage is not no_locations:
+            damage(tiny)
+    result = call(tiny.root, "doctor", "--quick")
+    assert result.exit_code == 1
+    assert "4 problems" in result.output
+    for text in (
+        "A02_s1_RNA.tiff does not exist",
+        "'two' is not a number",
+        "no column Fold",
+        "dp-assets setup",
+    ):
+        assert text in result.output
+
+
+def test_doctor_warns_of_doubtful_keys_but_passes(tiny: Workshop) -> None:
+    set_up_project(tiny.root)
+    tiny.configure(lambda data: data["train"]["model"].update(epoochs=3))
+    result = call(tiny.root, "doctor", "--quick")
+    assert result.exit_code == 0
+    assert 'Did you mean "epochs"?' in result.output
+
+
+def test_doctor_looks_at_the_disk(tiny: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    set_up_project(tiny.root)
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**6, 10**6 - 5, 5))
+    result = call(tiny.root, "doctor", "--quick")
+    assert result.exit_code == 1
+    assert "only 5 B are free" in result.output
+    assert "`store` in project.yaml" in result.output
+
+
+# split --------------------------------------------------------------------------------
+
+
+def test_split_shares_out_the_rows(tiny: Workshop) -> None:
+    metadata = tiny.root / "inputs" / "metadata"
+    assert call(tiny.root, "split", "--parts", "2").exit_code == 0
+    parts = [pd.read_csv(metadata / f"index-00{number}.csv", dtype=str) for number in range(2)]
+    assert [set(part["Metadata_Plate"]) for part in parts] == [{FIRST}, {SECOND}]
+    whole = pd.read_csv(metadata / "index.csv", dtype=str)
+    pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), whole)
+
+
+def test_split_into_more_parts_than_there_are_plates(tiny: Workshop) -> None:
+    result = call(tiny.root, "split", "--parts", "3")
+    assert result.exit_code == 1
+    assert "the index has 2 plates" in result.stderr
+    assert "split by well" in result.stderr
+    assert call(tiny.root, "split", "--parts", "3", "--by", "well").exit_code == 0
+
+
+# run --------------------------------------------------------------------------------
+
+
+def test_run_prepares_the_plates_asked_for(tiny: Workshop) -> None:
+    assert call(tiny.root, "run", "index").exit_code == 0
+    result = call(tiny.root, "run", "prepare", "--plates", SECOND)
+    assert result.exit_code == 0, result.output
+    assert f"✓ prepare {SECOND}" in result.output
+    made = {path.stem for path in (tiny.root / "outputs" / "intensities").iterdir()}
+    assert made == {SECOND}
+    outputs = contents(tiny.root / "outputs")
+    assert f"compressed/images/{SECOND}/A01_s1_DNA.png" in outputs
+    assert call(tiny.root, "run", "prepare", "--plates", SECOND).exit_code == 0
+    assert contents(tiny.root / "outputs") == outputs
+
+
+def test_run_all_keeps_what_is_made_and_forced_runs_make_it_again(finished: Workshop) -> None:
+    times = modification_times(
+        finished.root, "intensities", "compressed/images", "single_cells", "cnn/features"
+    )
+    result = call(finished.root, "run", "all")
+    assert result.exit_code == 0, result.output
+    lines = [line.split()[1:3] for line in result.output.splitlines() if line.startswith("✓")]
+    assert [" ".join(words) if words[1].startswith("TINY") else words[0] for words in lines] == [
+        "index",
+        f"prepare {FIRST}",
+        f"prepare {SECOND}",
+        f"export_single_cells {FIRST}",
+        f"export_single_cells {SECOND}",
+        "train",
+        f"profile {FIRST}",
+        f"profile {SECOND}",
+    ]
+    assert modification_times(finished.root, *times) == times
+    assert call(finished.root, "run", "prepare", "--plates", FIRST, "--force").exit_code == 0
+    forced = modification_times(finished.root, *times)
+    assert forced["intensities"] > times["intensities"]
+    assert forced["cnn/features"] == times["cnn/features"]
+
+
+def modification_times(root: Path, *places: str) -> dict[str, int]:
+    """Place -> the newest modification time of what was published there."""
+    return {
+        place: max(
+            path.stat().st_mtime_ns for path in (root / "outputs" / place).rglob("*") if path.is_file()
+        )
+        for place in places
+    }
+
+
+def test_run_trains_the_experiment_asked_for(write_project: Callable[..., Workshop]) -> None:
+    workshop = write_project(experiments=("cnn", "efficientnet"), plates=1)
+    for stage in ("index", "prepare", "export_single_cells"):
+        assert call(workshop.root, "run", stage).exit_code == 0
+    result = call(workshop.root, "run", "train", "--experiment", "cnn")
+    assert result.exit_code == 0, result.output
+    assert (workshop.root / "outputs" / "cnn" / "trained_model" / "model.keras").exists()
+    assert not (workshop.root / "outputs" / "efficientnet").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (
+            ["prepare", "--plates", "P9,TINY00001"],
+            ["unknown plates: P9", f"registered are: {FIRST}, {SECOND}"],
+        ),
+        (["train", "--experiment", "resnet"], ["no experiment resnet", "there are: cnn"]),
+        (["all", "--experiment", "other"], ["no experiment other", "other.json: not JSON"]),
+    ],
+)
+def test_run_of_something_unknown(tiny: Workshop, arguments: list[str], said: list[str]) -> None:
+    (tiny.root / "inputs" / "config" / "other.json").write_text("{", encoding="utf-8")
+    call(tiny.root, "run", "index")
+    before = contents(tiny.root / "outputs")
+    result = call(tiny.root, "run", *arguments)
+    assert result.exit_code == 1
+    for text in said:
+        assert text in result.stderr
+    assert "Traceback" not in result.output
+    assert contents(tiny.root / "outputs") == before
+
+
+def test_run_of_an_unknown_stage(tiny: Workshop) -> None:
+    result = call(tiny.root, "run", "bake")
+    assert result.exit_code == 2
+    assert "export_single_cells" in result.stderr
+
+
+def test_run_before_plates_are_registered(tiny: Workshop) -> None:
+    result = call(tiny.root, "run", "prepare")
+    assert result.exit_code == 1
+    assert "no plates are registered" in result.stderr
+    assert "stage `index`" in result.stderr
+
+
+def test_run_of_a_stage_nobody_describes(tiny: Workshop) -> None:
+    tiny.configure(lambda data: data.pop("prepare"))
+    tiny.configure(lambda data: data.pop("profile"))
+    result = call(tiny.root, "run", "profile")
+    assert result.exit_code == 1
+    assert "no experiment describes the stage profile" in result.stderr
+
+
+def test_run_all_without_experiments_says_what_is_not_done(tiny: Workshop) -> None:
+    (tiny.root / "inputs" / "config" / "cnn.json").write_text("{", encoding="utf-8")
+    result = call(tiny.root, "run", "all")
+    assert "experiment cnn.json is left out" in result.output
+    assert "no experiment describes: prepare, export_single_cells, train, profile" in result.output
+
+
+def test_a_failed_plate_is_reported_the_others_are_done_and_later_stages_are_not_begun(
+    tiny: Workshop,
+) -> None:
+    (tiny.root / "inputs" / "images" / FIRST / "A02_s1_RNA.tiff").unlink()
+    result = call(tiny.root, "run", "all")
+    assert result.exit_code == 1
+    assert f"✗ prepare {FIRST}" in result.output
+    assert f"✓ prepare {SECOND}" in result.output
+    assert "A02_s1_RNA.tiff does not exist" in result.output or "A02_s1_RNA.tiff: " in result.output
+    assert "export_single_cells" not in result.output
+    assert (tiny.root / "outputs" / "intensities" / f"{SECOND}.npz").exists()
+    assert not (tiny.root / "outputs" / "intensities" / f"{FIRST}.npz").exists()
+
+
+def test_run_leaves_out_plates_that_left_the_index(finished: Workshop) -> None:
+    assert call(finished.root, "run", "index").exit_code == 0
+    finished.rewrite_index(lambda lines: [line for line in lines if SECOND not in line])
+    result = call(finished.root, "run", "all")
+    assert result.exit_code == 0, result.output
+    assert "plates_listed" in result.output
+    assert f"prepare {FIRST}" in result.output
+    assert f"prepare {SECOND}" not in result.output
+
+
+def test_run_uses_the_instance_that_the_environment_names(
+    tiny: Workshop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
+    result = call(tiny.root, "run", "index")
+    assert result.exit_code == 1
+    assert "$DAGSTER_HOME" in result.stderr
+    (tmp_path / "home").mkdir()
+    assert call(tiny.root, "run", "index").exit_code == 0
+    assert not (tiny.root / ".dagster").exists()
+    with DagsterInstance.from_config(str(tmp_path / "home")) as instance:
+        assert instance.get_dynamic_partitions("plates") == [FIRST, SECOND]
+
+
+def test_square_brackets_in_messages_are_shown_as_they_are(tiny: Workshop) -> None:
+    tiny.configure(lambda data: data["dataset"]["images"].update(bits=[8, 16]))
+    result = call(tiny.root, "doctor")
+    assert json.dumps([8, 16]) in result.output
+    assert "\\[" not in result.output
+
+
+def test_dose_response_figure_of_an_experiment_that_is_not_there(tiny: Workshop, tmp_path: Path) -> None:
+    arguments = ["figure", "dose-response", "--experiment", "nothing", "--output", str(tmp_path / "a.png")]
+    result = call(tiny.root, *arguments)
+    assert result.exit_code == 1
+    assert "nothing" in result.stderr
+    assert not (tmp_path / "a.png").exists()
+
+
+def test_the_same_records_whether_run_by_the_command_line_or_by_dagster(tiny: Workshop) -> None:
+    """Dagster sees what `dp-assets run` made, and makes only what is missing."""
+    call(tiny.root, "run", "index")
+    call(tiny.root, "run", "prepare", "--plates", FIRST)
+    with DagsterInstance.from_config(str(tiny.root / ".dagster")) as instance:
+        workshop = Workshop(tiny.root, instance)
+        assert workshop.make(*TABLES, *PIXELS, plate=FIRST).recomputed == {"single_cells/box32"}
+        records = instance.get_run_records(limit=3)
+        assert {record.dagster_run.tags.get("dp/stage") for record in records} == {None, "prepare", "index"}

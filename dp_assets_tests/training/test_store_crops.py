@@ -1,0 +1,138 @@
+"""Crops read from stores are what the network would get from the images themselves."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from dp_assets.config.errors import TrainingDataError
+from dp_assets.imaging.cropping import CropGeometry, crop_cells
+from dp_assets.imaging.normalization import normalize_crops
+from dp_assets.imaging.plate_crops import CropPlan, export_crops
+from dp_assets.storage.crop_store import CropStore
+from dp_assets.storage.folders import publish_folder
+from dp_assets.storage.work import WorkFolder
+from dp_assets.training.store_crops import StoreCrops
+from dp_assets_tests.golden_stages import GEOMETRY, exported, recorded_crops
+from dp_assets_tests.made_plates import MadePlate, options, tiny_plate
+
+CHANNELS = ("DNA", "RNA", "Mito")
+BOX = CropGeometry(16, margin=3)
+
+
+@pytest.fixture(scope="module")
+def plates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, MadePlate]:
+    first = tiny_plate(tmp_path_factory.mktemp("project"), plates=2, wells=3)
+    return {plate: first.other(plate) for plate in ("TINY00001", "TINY00002")}
+
+
+@pytest.fixture(scope="module")
+def stores(plates: dict[str, MadePlate], tmp_path_factory: pytest.TempPathFactory) -> dict[str, CropStore]:
+    folder = tmp_path_factory.mktemp("stores")
+    found = {}
+    for name, plate in plates.items():
+        plan = CropPlan(plate.sites(), CHANNELS, plate.cells(), BOX, (64, 80), "uint16")
+        publish_folder(folder / name, export_crops(plan, **options(WorkFolder(folder / "w" / name)))[0])
+        found[name] = CropStore.open(folder / name)
+    return found
+
+
+def rows(stores: dict[str, CropStore]) -> list[tuple[str, int]]:
+    """Cells of both plates, mixed."""
+    every = [(plate, row) for plate, store in stores.items() for row in range(len(store))]
+    return [every[n] for n in np.random.default_rng(0).permutation(len(every))[:11]]
+
+
+def cells_table(chosen: list[tuple[str, int]]) -> pa.Table:
+    return pa.table(
+        {
+            "Metadata_Plate": pa.array([plate for plate, _ in chosen], pa.string()),
+            "store_row": pa.array([row for _, row in chosen], pa.int64()),
+        }
+    )
+
+
+def source(stores: dict[str, CropStore], **changes: Any) -> StoreCrops:
+    facts: dict[str, Any] = {"channels": CHANNELS, "geometry": BOX, "normalization": "minmax"}
+    facts |= {"cells": cells_table(rows(stores))} | changes
+    return StoreCrops(stores, facts.pop("cells"), facts.pop("channels"), **facts)
+
+
+RANGES = {
+    "TINY00001": (np.array([100.0, 50, 0]), np.array([900.0, 2000, 3000])),
+    "TINY00002": (np.array([0.0, 0, 10]), np.array([500.0, 700, 800])),
+}
+
+
+@pytest.mark.parametrize("normalization", ["minmax", "none", "zscore", "plate"])
+@pytest.mark.parametrize("channels", [CHANNELS, ("Mito", "DNA")])
+def test_crops_of_several_plates_bit_for_bit(
+    plates: dict[str, MadePlate], stores: dict[str, CropStore], normalization: Any, channels: tuple[str, ...]
+) -> None:
+    count = len(channels)
+    ranges = {plate: (low[:count], high[:count]) for plate, (low, high) in RANGES.items()}
+    crops = source(stores, channels=channels, normalization=normalization, plate_ranges=ranges)
+    chosen = rows(stores)
+    assert (len(crops), crops.shape) == (11, (16, 16, len(channels)))
+    order = np.array([10, 3, 3, 0, 7])
+    found = crops.read(order)
+    assert (found.dtype, found.shape) == (np.float32, (5, 16, 16, len(channels)))
+    for crop, number in zip(found, order, strict=True):
+        plate, row = chosen[number]
+        where = stores[plate].index.slice(row, 1).to_pylist()[0]
+        site = next(s for s in plates[plate].sites() if s.well == where["Metadata_Well"])
+        image = site.read()[..., [CHANNELS.index(name) for name in channels]]
+        centre = plates[plate].cells()[(site.well, site.site)].centres[int(where["Metadata_Cell"])]
+        expected = normalize_crops(
+            crop_cells(image, centre[None], CropGeometry(16), (64, 80)), normalization, ranges[plate]
+        )
+        np.testing.assert_array_equal(crop, expected[0])
+    assert crops.read(np.array([], int)).shape == (0, 16, 16, len(channels))
+
+
+def test_a_source_without_cells(stores: dict[str, CropStore]) -> None:
+    crops = source(stores, cells=cells_table([]))
+    assert len(crops) == 0
+    assert crops.read(np.array([], int)).shape == (0, 16, 16, 3)
+
+
+def test_recorded_crops(golden: Path) -> None:
+    store = exported(golden, "SYN00001")
+    chosen = [row for row, well in enumerate(store.index["Metadata_Well"].to_pylist()) if well == "A02"]
+    crops = StoreCrops(
+        {"SYN00001": store},
+        cells_table([("SYN00001", row) for row in chosen]),
+        store.channels,
+        geometry=GEOMETRY,
+        normalization="minmax",
+    )
+    np.testing.assert_allclose(crops.read(np.arange(19)), recorded_crops(golden), atol=2e-5, rtol=0)
+
+
+def test_plates_without_a_store(stores: dict[str, CropStore]) -> None:
+    with pytest.raises(TrainingDataError, match=r"plates without exported crops: P7, P9"):
+        source(stores, cells=cells_table([("P9", 0), ("TINY00001", 0), ("P7", 0)]))
+
+
+def test_channels_that_a_store_lacks(stores: dict[str, CropStore]) -> None:
+    with pytest.raises(TrainingDataError, match="channels DNA, RNA, Mito; ER, AGP is wanted") as caught:
+        source(stores, channels=("DNA", "ER", "AGP"))
+    assert "TINY00001" in caught.value.problems[0].where
+
+
+@pytest.mark.parametrize(
+    ("geometry", "what"),
+    [
+        (CropGeometry(16), "the crops have margin 3, the configuration 0"),
+        (CropGeometry(18, margin=3), "the crops have box_size 16, the configuration 18"),
+        (CropGeometry(16, "exact", 3), "the crops have sampling original, the configuration exact"),
+    ],
+)
+def test_stores_cut_with_another_geometry(
+    stores: dict[str, CropStore], geometry: CropGeometry, what: str
+) -> None:
+    with pytest.raises(TrainingDataError, match=what) as caught:
+        source(stores, geometry=geometry)
+    assert "materialize the single_cells asset" in caught.value.problems[0].remedy
