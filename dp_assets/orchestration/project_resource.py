@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import dagster as dg
 from pydantic import create_model
@@ -46,17 +46,15 @@ class ProjectResource(dg.ConfigurableResource):
         """
         settings = project.settings
         root, store = str(project.root), settings.store or ""
-        fixed = create_model(
-            cls.__name__,
-            __base__=cls,
-            __doc__=cls.__doc__,
-            root=(Literal[root], root),  # type: ignore[valid-type]
-            store=(Literal[store], store),  # type: ignore[valid-type]
-            on_bad_site=(Literal["fail", "skip"], settings.on_bad_site),
-            cores=(int, settings.cores or 0),
-            maximum_image_pixels=(int, settings.maximum_image_pixels),
-            image_roots=(list[str], list(settings.image_roots)),
-        )
+        fields: dict[str, Any] = {
+            "root": (Literal[root], root),
+            "store": (Literal[store], store),
+            "on_bad_site": (Literal["fail", "skip"], settings.on_bad_site),
+            "cores": (int, settings.cores or 0),
+            "maximum_image_pixels": (int, settings.maximum_image_pixels),
+            "image_roots": (list[str], list(settings.image_roots)),
+        }
+        fixed: Any = create_model(cls.__name__, __base__=cls, __doc__=cls.__doc__, **fields)
         return fixed()
 
     @property

@@ -9,6 +9,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
+from dagster._core.events import EngineEventData
 
 from dp_assets.orchestration.doctor import examine
 from dp_assets.orchestration.lost_runs import lost_runs, release_lost_runs
@@ -31,7 +32,7 @@ def started_run(instance: DagsterInstance, pid: int) -> str:
     def train() -> None: ...
 
     run = instance.create_run_for_job(train, status=DagsterRunStatus.STARTED)
-    facts = dg.EngineEventData(metadata={"pid": dg.MetadataValue.text(str(pid))})
+    facts = EngineEventData(metadata={"pid": dg.MetadataValue.text(str(pid))})
     instance.report_engine_event("Executing steps in process", run, facts)
     assert instance.event_log_storage.claim_concurrency_slot("gpu", run.run_id, "trained_model").is_claimed
     return run.run_id
@@ -61,10 +62,13 @@ def test_a_run_that_goes_on_is_left_alone(instance: DagsterInstance) -> None:
 
 
 def test_a_process_number_taken_by_another_program(instance: DagsterInstance) -> None:
-    with subprocess.Popen(["sleep", "60"]) as other:
+    other = subprocess.Popen(["sleep", "60"])
+    try:
         run_id = started_run(instance, other.pid)
         released = release_lost_runs(instance)
+    finally:
         other.kill()
+        other.wait()
     assert released == ([run_id] if Path("/proc/self/cmdline").exists() else [])
 
 
