@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import pandas as pd
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -37,7 +38,16 @@ def run_demo(root: Path, *, keep: bool, console: Console) -> bool:
 
 def _print_results(root: Path, outcomes: list[StageOutcome], seconds: float, console: Console) -> None:
     outputs = Path(str(ProjectLayout.of(root).store))
-    table = Table("experiment", "network", "cells", "features", "wells", "validation accuracy", "trained in")
+    headers = (
+        "experiment",
+        "network",
+        "cells",
+        "features",
+        "wells",
+        "validation\naccuracy",
+        "training\nseconds",
+    )
+    table = Table(*headers, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for folder in sorted(outputs.glob("*/trained_model")):
         table.add_row(*_result_row(folder))
     console.print(table)
@@ -72,10 +82,10 @@ def _result_row(model: Path) -> list[str]:
     seconds = pd.read_csv(model / "log.csv")["seconds"].sum()
     return [
         experiment.name,
-        f"{card.network} ({card.conv_blocks})",
+        f"{card.network}-{card.conv_blocks}",
         str(sum(table.row_count() for table in features)),
         str(sum(1 for name in features[0].schema().names if not name.startswith("Metadata_"))),
         str(sum(table.row_count() for table in wells)),
         "-" if accuracy is None else f"{accuracy:.3f}",
-        f"{card.epochs} epochs, {seconds:.0f} s",
+        f"{seconds:.0f}",
     ]

@@ -84,10 +84,13 @@ def test_every_asset_one_command_at_a_time_and_then_again(tiny: Workshop, comman
 def latest_metadata(root: Path) -> dict[str, dict]:
     """Asset -> metadata of its last materialization, as the Dagster UI shows it."""
     with DagsterInstance.from_config(str(root / ".dagster")) as instance:
-        events = {
-            name: instance.get_latest_materialization_event(dg.AssetKey(name.split("/"))) for name in PLACES
-        }
-        return {name: plain(event.asset_materialization.metadata) for name, event in events.items()}
+        found = {}
+        for name in PLACES:
+            event = instance.get_latest_materialization_event(dg.AssetKey(name.split("/")))
+            assert event is not None
+            assert event.asset_materialization is not None
+            found[name] = plain(event.asset_materialization.metadata)
+        return found
 
 
 def test_what_a_user_sees_of_every_asset(finished: Workshop) -> None:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from click.testing import CliRunner, Result
 from dagster import DagsterInstance
 
+from dp_assets.cli import main
 from dp_assets.orchestration.code_location import build_defs
 
 INDEX = ("image_index",)
@@ -101,6 +103,11 @@ class Workshop:
         return contents(self.root / "outputs")
 
 
+def call(root: Path, *arguments: str) -> Result:
+    """Run `dp-assets --project ROOT ...` in this process."""
+    return CliRunner().invoke(main, ["--project", str(root), *arguments], catch_exceptions=False)
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """Relative path -> bytes of every file below a folder."""
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
@@ -125,10 +132,12 @@ def _summarised(result: dg.ExecuteInProcessResult) -> Ran:
 
 def plain(metadata: Mapping[str, dg.MetadataValue]) -> dict[str, Any]:
     """Metadata as plain values; tables as lists of dicts."""
-    values = {}
+    values: dict[str, Any] = {}
     for name, value in metadata.items():
-        is_table = isinstance(value, dg.TableMetadataValue)
-        values[name] = [dict(record.data) for record in value.records] if is_table else value.value
+        if isinstance(value, dg.TableMetadataValue):
+            values[name] = [dict(record.data) for record in value.records]
+        else:
+            values[name] = value.value
     return values
 
 

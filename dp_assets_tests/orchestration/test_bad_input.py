@@ -109,6 +109,13 @@ def test_a_damage_only_decoding_finds_fails_that_site_alone(tiny: Workshop) -> N
     assert run.succeeded, run.failures
     assert run.metadata["illumination_functions"]["sites"] == 3
     assert [row["well"] for row in run.failed_checks["sites_complete"]["failed_sites"]] == ["A02"]
+    for asset in ("illumination_functions", "compressed_images", "single_cells/box32"):
+        assert tiny.make(asset, plate=PLATE).failed_checks["sites_complete"]["failed"] == 1, asset
+    good = np.full((128, 128), 700, np.uint16)
+    tifffile.imwrite(image(tiny), good)
+    mended = tiny.make(*TABLES, *PIXELS, plate=PLATE)
+    assert mended.metadata["illumination_functions"]["sites"] == 4
+    assert "sites_complete" not in mended.failed_checks
 
 
 def test_a_plate_without_any_good_image_fails_even_with_skip(finished: Workshop) -> None:

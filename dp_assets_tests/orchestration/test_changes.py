@@ -4,10 +4,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import dagster as dg
 import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.loader import LoadingContextForTest
 
 from dp_assets.orchestration.code_location import build_defs
 from dp_assets_tests.orchestration.materializing import (
@@ -197,3 +200,41 @@ def test_a_changed_aggregation_redoes_the_well_profiles_only(finished: Workshop)
     expected = cells.groupby("Metadata_Well")[features].median()
     np.testing.assert_allclose(median[features].to_numpy(), expected.to_numpy(), rtol=1e-6)
     assert not np.allclose(mean[features].to_numpy(), median[features].to_numpy())
+
+
+def test_what_dagster_marks_as_stale(tiny: Workshop) -> None:
+    """The marks of the Dagster UI: fresh after a run, stale with a reason after a change, fresh once made."""
+    tiny.make(*INDEX)
+    tiny.make(*TABLES, *PIXELS, plate=FIRST)
+    assert stale(tiny, *TABLES, *PIXELS) == {}
+    tiny.configure(lambda data: put(data, "prepare.illumination_correction.median_filter_size", 12))
+    assert stale(tiny, *TABLES, *PIXELS) == {"illumination_functions": "has a new code version"}
+    tiny.make("illumination_functions", plate=FIRST)
+    assert stale(tiny, *TABLES, *PIXELS) == {"compressed_images": "has a new dependency data version"}
+    tiny.make("compressed_images", plate=FIRST)
+    assert stale(tiny, *TABLES, *PIXELS) == {"single_cells/box32": "has a new dependency data version"}
+    tiny.make("single_cells/box32", plate=FIRST)
+    assert stale(tiny, *TABLES, *PIXELS) == {}
+    # Another comment in the index: whatever reads it is asked again, and finds that nothing has changed.
+    tiny.rewrite_index(
+        lambda lines: [line + (",Note" if number == 0 else ",x") for number, line in enumerate(lines)]
+    )
+    tiny.make(*INDEX)
+    assert set(stale(tiny, *TABLES, *PIXELS)) == {"plate_images", "plate_annotations"}
+    tiny.make("plate_images", "plate_annotations", plate=FIRST)
+    assert stale(tiny, *TABLES, *PIXELS) == {}
+
+
+def stale(workshop: Workshop, *assets: str) -> dict[str, str]:
+    """Asset -> why Dagster marks the first plate's as stale; fresh ones are left out."""
+    resolver = CachingStaleStatusResolver(
+        workshop.instance,
+        build_defs(workshop.root).resolve_asset_graph(),
+        LoadingContextForTest(workshop.instance),
+    )
+    found = {}
+    for name in assets:
+        key = dg.AssetKey(name.split("/"))
+        if resolver.get_status(key, FIRST) == StaleStatus.STALE:
+            found[name] = resolver.get_stale_causes(key, FIRST)[0].reason
+    return found

@@ -16,13 +16,13 @@ from dp_assets.imaging.plate_compression import CompressionPlan, compress_plate,
 from dp_assets.imaging.plate_illumination import illumination_fingerprint, measure_illumination
 from dp_assets.orchestration.assets.plates import GROUP
 from dp_assets.orchestration.outputs import (
-    FolderOutput,
     IlluminationOutput,
     Metadata,
     StoredIllumination,
     unchanged,
 )
 from dp_assets.orchestration.partitions import plates
+from dp_assets.orchestration.plate_folders import plate_folder_result
 from dp_assets.orchestration.progress import reporter
 from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.orchestration.results import (
@@ -32,7 +32,6 @@ from dp_assets.orchestration.results import (
     failure_table,
     picture,
     sites_check,
-    stored_failures,
 )
 from dp_assets.orchestration.stage_config import StageConfig
 from dp_assets.orchestration.user_errors import user_errors
@@ -188,26 +187,17 @@ def _compressed_images(settings: PreparationSettings) -> dg.AssetsDefinition:
             settings_digest=digest,
         )
         with user_errors():
-            writer = None
-            if config.force or not project.is_current(context, "", plan.fingerprint):
-                with project.work(context).locked():
-                    writer, _ = compress_plate(
-                        plan, progress=reporter(context, "sites"), **project.site_options(context)
-                    )
-        manifest = writer.facts if writer else project.published_folder(context).manifest
-        failures = stored_failures(manifest["failures"])
-        return dg.MaterializeResult(
-            value=FolderOutput(
-                writer,
-                lambda folder: {
-                    **_compression_facts(folder, plan),
-                    **unchanged(writer is not None),
-                    **failure_table(failures),
-                },
-            ),
-            data_version=dg.DataVersion(plan.fingerprint),
-            check_results=[sites_check(failures), _images_not_flat(manifest)],
-        )
+            return plate_folder_result(
+                context,
+                config,
+                project,
+                plan.fingerprint,
+                make=lambda: compress_plate(
+                    plan, progress=reporter(context, "sites"), **project.site_options(context)
+                )[0],
+                describe=lambda folder: _compression_facts(folder, plan),
+                judge=_images_not_flat,
+            )
 
     return compressed_images
 

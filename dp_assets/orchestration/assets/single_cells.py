@@ -14,18 +14,16 @@ from dp_assets.imaging.plate_compression import compressed_sites
 from dp_assets.imaging.plate_crops import CropPlan, cells_by_site, export_crops
 from dp_assets.orchestration.assets.plates import GROUP
 from dp_assets.orchestration.assets.preparation import original_sites
-from dp_assets.orchestration.outputs import FolderOutput, Metadata, unchanged
+from dp_assets.orchestration.outputs import Metadata
 from dp_assets.orchestration.partitions import plates
+from dp_assets.orchestration.plate_folders import plate_folder_result
 from dp_assets.orchestration.progress import reporter
 from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.orchestration.results import (
     COMMON,
     check,
     checks,
-    failure_table,
     picture,
-    sites_check,
-    stored_failures,
 )
 from dp_assets.orchestration.stage_config import StageConfig
 from dp_assets.orchestration.user_errors import user_errors
@@ -109,26 +107,17 @@ def single_cells_asset(settings: CropSettings, label: str | None) -> dg.AssetsDe
                 array_shape=shape,
                 dtype=dtype,
             )
-            writer = None
-            if config.force or not project.is_current(context, "", plan.fingerprint):
-                with project.work(context).locked():
-                    writer, _ = export_crops(
-                        plan, progress=reporter(context, "sites"), **project.site_options(context)
-                    )
-        manifest = writer.facts if writer else project.published_folder(context).manifest
-        failures = stored_failures(manifest["failures"])
-        return dg.MaterializeResult(
-            value=FolderOutput(
-                writer,
-                lambda folder: {
-                    **_store_facts(CropStore(folder), plan, project, label),
-                    **unchanged(writer is not None),
-                    **failure_table(failures),
-                },
-            ),
-            data_version=dg.DataVersion(plan.fingerprint),
-            check_results=[sites_check(failures), _crops_not_flat(manifest)],
-        )
+            return plate_folder_result(
+                context,
+                config,
+                project,
+                plan.fingerprint,
+                make=lambda: export_crops(
+                    plan, progress=reporter(context, "sites"), **project.site_options(context)
+                )[0],
+                describe=lambda folder: _store_facts(CropStore(folder), plan, project, label),
+                judge=_crops_not_flat,
+            )
 
     return single_cells
 

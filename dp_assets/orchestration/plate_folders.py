@@ -1,0 +1,46 @@
+"""The result of an asset that publishes a folder per plate: made when something changed, kept otherwise."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dagster as dg
+
+from dp_assets.orchestration.outputs import FolderOutput, Metadata, unchanged
+from dp_assets.orchestration.project_resource import ProjectResource
+from dp_assets.orchestration.results import failure_table, sites_check, stored_failures
+from dp_assets.orchestration.stage_config import StageConfig
+from dp_assets.storage.folders import Folder, FolderWriter
+
+
+def plate_folder_result(
+    context: dg.AssetExecutionContext,
+    config: StageConfig,
+    project: ProjectResource,
+    content: str,
+    make: Callable[[], FolderWriter],
+    describe: Callable[[Folder], Metadata],
+    judge: Callable[[Mapping[str, Any]], dg.AssetCheckResult],
+) -> dg.MaterializeResult:
+    """Make the folder unless the published one was made from the same things.
+
+    Parameters
+    ----------
+    content : fingerprint of what the folder is made from; becomes the data version.
+    make : does the work in the asset's work folder, which is locked meanwhile.
+    describe : metadata made from the published folder.
+    judge : the stage's own check, made from the manifest.
+    """
+    writer = None
+    if config.force or not project.is_current(context, "", content):
+        with project.work(context).locked():
+            writer = make()
+    manifest = writer.facts if writer else project.published_folder(context).manifest
+    failures = stored_failures(manifest["failures"])
+    recomputed = unchanged(writer is not None)
+    return dg.MaterializeResult(
+        value=FolderOutput(
+            writer, lambda folder: {**describe(folder), **recomputed, **failure_table(failures)}
+        ),
+        data_version=dg.DataVersion(content),
+        check_results=[sites_check(failures), judge(manifest)],
+    )
