@@ -13,6 +13,8 @@ from dp_assets.storage.folders import Folder, open_folder
 from dp_assets.storage.index_file import IndexLocation, find_index
 from dp_assets.storage.layout import ProjectLayout
 from dp_assets.storage.published import published_fingerprint
+from dp_assets.storage.schemas import PLATE
+from dp_assets.storage.tables import read_table
 from dp_assets.storage.work import WorkFolder
 
 
@@ -81,6 +83,14 @@ class ProjectResource(dg.ConfigurableResource):
         if partition is None:
             return base.parent / (base.name + ending)
         return base / (partition + ending)
+
+    def listed_plates(self) -> set[str] | None:
+        """The plates of the published image index; None when there is none."""
+        try:
+            index = read_table(self.path(("image_index",), None, ".parquet"), [PLATE])
+        except FileNotFoundError:
+            return None
+        return set(index[PLATE].to_pylist())
 
     def work(self, context: dg.AssetExecutionContext) -> WorkFolder:
         """The work folder of the asset (and plate) that is being made."""

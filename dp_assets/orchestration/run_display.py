@@ -16,7 +16,6 @@ from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.orchestration.stage_runner import (
     StageOutcome,
     choose_plates,
-    listed_plates,
     plan_runs,
     project_instance,
     run_stage,
@@ -60,7 +59,7 @@ def run_stages(
     with project_instance(root) as instance, _Display(console) as display, listening(display.update):
         described = [stage for stage in stages if keys[stage]]
         for stage, plate in plan_runs(
-            described, lambda: choose_plates(instance, plate_names, listed_plates(resource))
+            described, lambda: choose_plates(instance, plate_names, resource.listed_plates())
         ):
             if any(not done.succeeded and done.stage != stage for done in outcomes):
                 break

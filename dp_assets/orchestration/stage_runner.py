@@ -15,11 +15,8 @@ from dp_assets.orchestration.jobs import PLATE_STAGES
 from dp_assets.orchestration.lanes import ProjectGraph
 from dp_assets.orchestration.lost_runs import release_lost_runs
 from dp_assets.orchestration.partitions import PLATES
-from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.orchestration.project_setup import INSTANCE_FILE, set_up_project
 from dp_assets.storage.layout import ProjectLayout
-from dp_assets.storage.schemas import PLATE
-from dp_assets.storage.tables import read_table
 
 STAGES = ("index", "prepare", "export_single_cells", "train", "profile")
 HOME_VARIABLE = "DAGSTER_HOME"
@@ -72,15 +69,6 @@ def project_instance(root: Path) -> Iterator[DagsterInstance]:
 def registered_plates(instance: DagsterInstance) -> list[str]:
     """The plates that image_index has registered, in order."""
     return list(instance.get_dynamic_partitions(PLATES))
-
-
-def listed_plates(project: ProjectResource) -> set[str] | None:
-    """The plates of the published image index; None when there is none."""
-    try:
-        index = read_table(project.path(("image_index",), None, ".parquet"), [PLATE])
-    except FileNotFoundError:
-        return None
-    return set(index[PLATE].to_pylist())
 
 
 def choose_plates(

@@ -50,9 +50,18 @@ class TrainingPlan:
             VERSION,
             training_set_version,
             self.crops_fingerprint,
-            settings_digest(self.settings),
+            learning_digest(self.settings),
             self.precision,
         )
+
+
+def learning_digest(settings: TrainingSettings) -> str:
+    """A digest of the settings that decide what the network learns.
+
+    How images are expected to look is decided by their crops; how many threads read them decides nothing.
+    """
+    parts = settings.model_dump(mode="json", exclude={"images": True, "sampling": {"workers", "cache_size"}})
+    return fingerprint(parts, list(settings.images.channels))
 
 
 @dataclass(frozen=True)

@@ -238,3 +238,10 @@ def stale(workshop: Workshop, *assets: str) -> dict[str, str]:
         if resolver.get_status(key, FIRST) == StaleStatus.STALE:
             found[name] = resolver.get_stale_causes(key, FIRST)[0].reason
     return found
+
+
+def test_a_plate_taken_out_of_the_index_does_not_train(finished: Workshop) -> None:
+    assert finished.make("cnn/training_set").metadata["cnn/training_set"]["plates"] == f"{FIRST}, {SECOND}"
+    finished.rewrite_index(only(FIRST))
+    assert finished.make(*INDEX).succeeded
+    assert finished.make("cnn/training_set").metadata["cnn/training_set"]["plates"] == FIRST

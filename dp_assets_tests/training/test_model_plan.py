@@ -14,7 +14,7 @@ from dp_assets.config.network import ArchitectureParameters, ArchitectureSetting
 from dp_assets.config.sections import ImagesSettings, LocationsSettings, ProfileSettings, SingleCellsSettings
 from dp_assets.config.stages import ProfilingSettings
 from dp_assets.imaging.cropping import CropGeometry
-from dp_assets.training.model_plan import ImportPlan, TrainingPlan, find_weights
+from dp_assets.training.model_plan import ImportPlan, TrainingPlan, find_weights, learning_digest
 from dp_assets.training.training_set import TrainingSet
 from dp_assets_tests.training.synthetic import training_settings
 
@@ -113,3 +113,18 @@ def test_checkpoints_outside_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ModelError, match="leads out of the folders") as caught:
         find_weights(name.format(tmp_path), [folder])
     assert caught.value.problems[0].where == "profile.checkpoint"
+
+
+def test_how_crops_are_read_decides_nothing() -> None:
+    settings = training_settings()
+    hurried = settings.model_copy(
+        update={
+            "sampling": settings.sampling.model_copy(update={"workers": 7, "cache_size": 9}),
+            "images": settings.images.model_copy(update={"width": 4321, "file_format": "png"}),
+        }
+    )
+    assert learning_digest(hurried) == learning_digest(settings)
+    halved = settings.sampling.model_copy(update={"factor": 0.5})
+    assert learning_digest(settings.model_copy(update={"sampling": halved})) != learning_digest(settings)
+    renamed = settings.images.model_copy(update={"channels": ("other",)})
+    assert learning_digest(settings.model_copy(update={"images": renamed})) != learning_digest(settings)

@@ -39,7 +39,7 @@ from dp_assets.storage.folders import Folder
 from dp_assets.storage.model_folder import LOG_FILE, TENSORBOARD
 from dp_assets.storage.schemas import PLATE
 from dp_assets.storage.tables import read_provenance, with_provenance
-from dp_assets.training.model_plan import VERSION, ImportPlan, find_weights
+from dp_assets.training.model_plan import VERSION, ImportPlan, find_weights, learning_digest
 from dp_assets.training.training_set import (
     TRAINING,
     VALIDATION,
@@ -84,10 +84,13 @@ def training_set_asset(experiment: Experiment) -> dg.AssetsDefinition:
             "Its data version is its members and their crops."
         ),
     )
-    def training_set(plate_annotations: dict, crop_stores: dict, **statistics: dict) -> dg.MaterializeResult:
+    def training_set(
+        project: ProjectResource, plate_annotations: dict, crop_stores: dict, **statistics: dict
+    ) -> dg.MaterializeResult:
         with user_errors():
-            _require_plates(plate_annotations, settings.set_name)
-            found = build_training_set(plate_annotations, crop_stores, partition_of(settings))
+            annotations = _listed(plate_annotations, project)
+            _require_plates(annotations, settings.set_name)
+            found = build_training_set(annotations, crop_stores, partition_of(settings))
             used = sorted(set(found.cells[PLATE].to_pylist()))
             ranges = ranges_of_plates(settings, used, statistics.get(ILLUMINATION, {}))
         cells = with_provenance(
@@ -106,6 +109,12 @@ def training_set_asset(experiment: Experiment) -> dg.AssetsDefinition:
         )
 
     return training_set
+
+
+def _listed(annotations: Mapping[str, pa.Table], project: ProjectResource) -> dict[str, pa.Table]:
+    """The plates the index still lists: results of a plate that was taken out of it do not train."""
+    listed = project.listed_plates()
+    return {plate: table for plate, table in annotations.items() if listed is None or plate in listed}
 
 
 def _require_plates(annotations: Mapping[str, pa.Table], crop_set: str) -> None:
@@ -173,7 +182,7 @@ def _trained(experiment: Experiment) -> dg.AssetsDefinition:
         kinds={"keras"},
         io_manager_key="model_io",
         pool="gpu",
-        code_version=f"{VERSION}-{settings_digest(settings)}",
+        code_version=f"{VERSION}-{learning_digest(settings)}",
         check_specs=checks(key, "learned"),
         description=(
             f"{settings.network.name} trained to tell the classes apart for {settings.network.epochs} "
