@@ -66,7 +66,8 @@ def _print_results(root: Path, outcomes: list[StageOutcome], seconds: float, con
         "*/well_profiles",
     ):
         for path in sorted(outputs.glob(place)):
-            console.print(f"  {path}")
+            if any(path.iterdir()):
+                console.print(f"  {path}")
     console.print(
         f"See them in the Dagster UI: [bold]make ui[/bold], or [bold]dp-assets --project {root} ui[/bold], "
         "then open http://127.0.0.1:3000/asset-groups"

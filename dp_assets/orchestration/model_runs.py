@@ -1,6 +1,7 @@
 """Running networks for the assets: the device is set up first, and only then is Keras imported."""
 
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,10 +134,23 @@ def extractor_loader(
 
     def load() -> "FeatureExtractor":
         accelerator.apply(context.log)
-        from dp_assets.profiling.extraction import FeatureExtractor
-        from dp_assets.training.model_loading import load_trained_network
-
-        network = load_trained_network(model.local_path(project.layout.work / "models"), checkpoint)
-        return FeatureExtractor(network, layer, batch_size, xla=accelerator.xla)
+        folder = model.local_path(project.layout.work / "models")
+        return _extractor(folder, model.fingerprint, checkpoint, layer, batch_size, accelerator.xla)
 
     return load
+
+
+@lru_cache(maxsize=1)
+def _extractor(
+    folder: Path,
+    fingerprint: str,  # noqa: ARG001 (a model made again under the same path is another one)
+    checkpoint: str | None,
+    layer: str,
+    batch_size: int,
+    xla: bool,
+) -> "FeatureExtractor":
+    """The extractor, kept for the next plate of this process: the network is opened and compiled once."""
+    from dp_assets.profiling.extraction import FeatureExtractor
+    from dp_assets.training.model_loading import load_trained_network
+
+    return FeatureExtractor(load_trained_network(folder, checkpoint), layer, batch_size, xla=xla)

@@ -12,7 +12,12 @@ HANDBOOK_FOLDERS = (
     "inputs/metadata",
     "inputs/pretrained",
     "outputs/compressed/images",
+    "outputs/compressed/metadata",
     "outputs/intensities",
+    "outputs/results/checkpoint",
+    "outputs/results/features",
+    "outputs/results/logs",
+    "outputs/results/summaries",
     "outputs/single_cells",
 )
 INSTANCE = """\

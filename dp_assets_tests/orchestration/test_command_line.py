@@ -39,15 +39,15 @@ def test_setup_makes_the_tree_of_the_handbook_and_the_instance(tmp_path: Path) -
     root = tmp_path / "new"
     result = call(root, "setup")
     assert result.exit_code == 0
-    made = {path.relative_to(root).as_posix() for path in root.rglob("*")}
-    assert made >= {
-        "inputs/config",
-        "inputs/images",
-        "inputs/locations",
-        "inputs/metadata",
-        "inputs/pretrained",
-        "outputs/compressed/images",
-        "outputs/intensities",
+    leaves = {
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*")
+        if path.is_file() or not any(path.iterdir())
+    }
+    assert leaves == {
+        *(f"inputs/{name}" for name in ("config", "images", "locations", "metadata", "pretrained")),
+        *(f"outputs/{name}" for name in ("compressed/images", "compressed/metadata", "intensities")),
+        *(f"outputs/results/{name}" for name in ("checkpoint", "features", "logs", "summaries")),
         "outputs/single_cells",
         ".dagster/dagster.yaml",
     }
