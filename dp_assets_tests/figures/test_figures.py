@@ -90,6 +90,8 @@ def _drawing_is_silent_and_leaves_no_trace() -> Iterator[None]:
     before = dict(mpl.rcParams)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
+        # The collector may run here and find what other tests left open.
+        warnings.simplefilter("default", ResourceWarning)
         yield
     assert dict(mpl.rcParams) == before
 

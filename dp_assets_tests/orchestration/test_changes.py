@@ -144,7 +144,8 @@ CODE = {
     "profile.feature_layer": ("pool", {"cnn/cell_features"}),
     "profiles.aggregation": ("median", {"cnn/well_profiles"}),
     "dataset.metadata.control_value": ("Nuclidol", set()),
-    "dataset.images.width": (64, {"plate_images", "cnn/trained_model"}),
+    "dataset.images.width": (64, {"plate_images"}),
+    "train.sampling.workers": (3, set()),
     "single_cells.margin": (2, {"single_cells/box32", "cnn/trained_model"}),
     "single_cells.normalization": ("zscore", {"cnn/trained_model"}),
 }
