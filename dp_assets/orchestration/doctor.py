@@ -22,6 +22,7 @@ from dp_assets.orchestration.lost_runs import lost_runs
 from dp_assets.orchestration.partitions import PLATES
 from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.orchestration.project_setup import INSTANCE_FILE
+from dp_assets.storage.atomic import is_local
 from dp_assets.storage.image_sites import failures_of, sites_of_plate
 from dp_assets.storage.index_file import read_index
 from dp_assets.storage.plate_tables import (
@@ -32,6 +33,7 @@ from dp_assets.storage.plate_tables import (
     plate_rows,
 )
 from dp_assets.storage.schemas import PLATE, SITE, WELL
+from dp_assets.storage.tables import read_provenance
 
 Found = TypeVar("Found")
 
@@ -202,8 +204,6 @@ def _warn_of_locations(
     size: tuple[int | None, int | None],
     folder: Path,
 ) -> None:
-    from dp_assets.storage.tables import read_provenance
-
     without = read_provenance(table.schema)["without_file"]
     where = str(folder / plate)
     if len(without) == sites:
@@ -235,7 +235,8 @@ def _examine_disk(resource: ProjectResource, index: pa.Table, channels: tuple[st
     location = resource.image_location()
     values = pa.table({"path": [value for channel in channels for value in index[channel].to_pylist()]})
     raw = sum(path.stat().st_size for path in image_paths(values, location).values() if path.exists())
-    free = shutil.disk_usage(resource.root).free
+    store = resource.layout.store
+    free = shutil.disk_usage(_nearest_folder(Path(store) if is_local(store) else Path(resource.root))).free
     needed = int(raw * EXPECTED_OUTPUT_SHARE)
     found.summary = f"{_size(free)} free, images take {_size(raw)}"
     if free < needed:
@@ -251,6 +252,11 @@ def _examine_disk(resource: ProjectResource, index: pa.Table, channels: tuple[st
             Problem("the project folder cannot be written to", resource.root, "change its permissions")
         )
     return found
+
+
+def _nearest_folder(path: Path) -> Path:
+    """The folder itself, or the nearest one above it that is there."""
+    return next(folder for folder in (path, *path.parents) if folder.is_dir())
 
 
 def _examine_device() -> Examination:

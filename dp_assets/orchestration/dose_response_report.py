@@ -72,6 +72,12 @@ def dose_response_report(
             where=f"{experiment}/well_profiles",
             remedy="correct dataset.metadata.control_value",
         )
+    if np.ptp(matrix[is_control], axis=0).max(initial=0.0) == 0:
+        raise ProjectError(
+            "the profiles of all control wells are the same, so distances from them mean nothing",
+            where=f"{experiment}/well_profiles",
+            remedy="look at the model (check `learned` of trained_model) and at the layer it is profiled at",
+        )
     distances = control_distances(matrix, is_control)
     compounds, doses = _strings(profiles, columns.compound), _numbers(profiles, columns.dose)
     doses[is_control] = np.nan

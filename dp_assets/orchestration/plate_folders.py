@@ -25,7 +25,8 @@ def plate_folder_result(
 
     Parameters
     ----------
-    content : fingerprint of what the folder is made from; becomes the data version.
+    content : fingerprint of what the folder is made from. The data version is that of what was made: another
+        one when sites had to be left out.
     make : does the work in the asset's work folder, which is locked meanwhile.
     describe : metadata made from the published folder.
     judge : the stage's own check, made from the manifest.
@@ -41,6 +42,6 @@ def plate_folder_result(
         value=FolderOutput(
             writer, lambda folder: {**describe(folder), **recomputed, **failure_table(failures)}
         ),
-        data_version=dg.DataVersion(content),
+        data_version=dg.DataVersion(writer.fingerprint if writer else content),
         check_results=[sites_check(failures), judge(manifest)],
     )

@@ -246,3 +246,25 @@ def test_a_plate_taken_out_of_the_index_does_not_train(finished: Workshop) -> No
     finished.rewrite_index(only(FIRST))
     assert finished.make(*INDEX).succeeded
     assert finished.make("cnn/training_set").metadata["cnn/training_set"]["plates"] == FIRST
+
+
+def test_a_result_without_a_site_is_another_version_until_the_site_is_back(finished: Workshop) -> None:
+    (finished.root / "project.yaml").write_text("on_bad_site: skip\n", encoding="utf-8")
+    names = ("illumination_functions", "compressed_images", "single_cells/box32", "cnn/cell_features")
+    whole = finished.make(*names, plate=FIRST)
+    assert whole.recomputed == set()
+    image = next((finished.root / "inputs" / "images" / FIRST).iterdir())
+    compressed = finished.root / "outputs" / "compressed" / "images" / FIRST / f"{image.stem}.png"
+    kept = {path: path.read_bytes() for path in (image, compressed)}
+
+    for path in kept:
+        path.write_bytes(kept[path][:200])
+    without = finished.make(*names, plate=FIRST, force=True)
+    assert without.succeeded
+    assert all(without.versions[name] != whole.versions[name] for name in names)
+
+    for path, data in kept.items():
+        path.write_bytes(data)
+    again = finished.make(*names, plate=FIRST)
+    assert again.recomputed == set(names)
+    assert again.versions == whole.versions

@@ -90,7 +90,7 @@ def cell_features_asset(experiment: Experiment) -> dg.AssetsDefinition:
                     **failure_table(failures),
                 },
             ),
-            data_version=dg.DataVersion(plan.fingerprint),
+            data_version=dg.DataVersion(facts["fingerprint"]),
             check_results=[
                 schema_check(stream.schema if stream else stored.schema(), "cell_features"),
                 sites_check(failures),

@@ -113,7 +113,7 @@ def _illumination_functions(settings: PreparationSettings) -> dg.AssetsDefinitio
         )
         return dg.MaterializeResult(
             value=output,
-            data_version=dg.DataVersion(content),
+            data_version=dg.DataVersion(stored.fingerprint if stored else content),
             check_results=[sites_check(failures), _not_flat(stored, project, context)],
         )
 
