@@ -52,7 +52,7 @@ def preparation_settings(sections: ExperimentSections) -> Reading[PreparationSet
     gathered.take_if_present("metadata", sections.metadata)
     gathered.need("images", sections.images)
     gathered.take_if_present("illumination", sections.illumination)
-    gathered.need("compression", sections.compression)
+    gathered.take_if_present("compression", sections.compression)
     return gathered.build(PreparationSettings)
 
 
@@ -70,6 +70,8 @@ def training_settings(sections: ExperimentSections) -> Reading[TrainingSettings]
     gathered.problems += sections.architecture.problems
     gathered.take_if_present("sampling", sections.sampling)
     gathered.take_if_present("validation", sections.validation)
+    gathered.take_if_present("model", sections.model)
+    gathered.take_if_present("logging", sections.logging)
     gathered.problems += _without_validation(sections)
     return gathered.build(TrainingSettings)
 
@@ -79,8 +81,7 @@ def profiling_settings(sections: ExperimentSections) -> Reading[ProfilingSetting
     gathered = _gather_crops(sections)
     gathered.need("profile", sections.profile)
     gathered.take_if_present("profiles", sections.profiles)
-    if sections.model.present:
-        gathered.problems += sections.model.problems
+    gathered.take_if_present("model", sections.model)
     source = model_source(sections)
     if source != "train":
         gathered.need("network", sections.architecture)

@@ -9,7 +9,9 @@ DIGEST_BYTES = 8
 
 
 def settings_digest(model: BaseModel) -> str:
-    """A short digest of all values of a settings object.
+    """A short digest of all values of a settings object that are not the defaults.
+
+    Without the defaults, a key that a later version adds makes nothing stale that was made before it.
 
     Parameters
     ----------
@@ -20,5 +22,7 @@ def settings_digest(model: BaseModel) -> str:
     16 hexadecimal digits: equal for equal values, in whatever order and spelling the file had them, and on
     every machine and Python version.
     """
-    text = json.dumps(model.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    text = json.dumps(
+        model.model_dump(mode="json", exclude_defaults=True), sort_keys=True, separators=(",", ":")
+    )
     return hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()

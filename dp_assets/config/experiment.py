@@ -22,8 +22,10 @@ from dp_assets.config.experiment_sections import (
     model_source,
     read_sections,
 )
+from dp_assets.config.inheritance import read_with_parents
 from dp_assets.config.names import lane_name
-from dp_assets.config.reading import Document, read_document
+from dp_assets.config.overrides import Overrides
+from dp_assets.config.reading import Document
 from dp_assets.config.stages import (
     CropSettings,
     PreparationSettings,
@@ -166,22 +168,27 @@ class Experiment:
         )
 
 
-def load_experiment(path: Path | str, *, strict: bool = False) -> Experiment:
-    """Read an experiment configuration.
+def load_experiment(
+    path: Path | str, *, strict: bool = False, overrides: Overrides | None = None
+) -> Experiment:
+    """Read an experiment configuration, and the files it extends.
 
     Parameters
     ----------
     path : a .json, .yaml or .yml file.
     strict : treat unknown and repeated keys as problems. Keys that older programs knew stay warnings.
+    overrides : keys set for this run only.
 
     Raises
     ------
     ConfigurationError
         The file is missing or its syntax is wrong. Wrong sections are reported by the stages that use them.
     """
-    document = read_document(Path(path))
+    document = read_with_parents(Path(path))
+    name = lane_name(document.path.stem)
+    document = (overrides or Overrides()).applied(document, name)
     return Experiment(
-        name=lane_name(document.path.stem),
+        name=name,
         path=document.path,
         document=document,
         sections=read_sections(document.data, str(document.path)),

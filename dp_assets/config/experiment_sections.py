@@ -12,6 +12,7 @@ from dp_assets.config.sections import (
     IlluminationSettings,
     ImagesSettings,
     LocationsSettings,
+    LoggingSettings,
     MetadataSettings,
     ModelSettings,
     NetworkSettings,
@@ -44,6 +45,7 @@ class ExperimentSections:
     compression: Reading[CompressionSettings]
     single_cells: Reading[SingleCellsSettings]
     model: Reading[ModelSettings]
+    logging: Reading[LoggingSettings]
     partition: Reading[PartitionSettings]
     network: Reading[NetworkSettings]
     architecture: Reading[ArchitectureSettings]
@@ -66,6 +68,7 @@ def read_sections(data: Mapping[str, Any], file: str) -> ExperimentSections:
         compression=read_section(CompressionSettings, data, "prepare.compression", file),
         single_cells=read_section(SingleCellsSettings, data, "single_cells", file),
         model=read_section(ModelSettings, data, "model", file),
+        logging=read_section(LoggingSettings, data, "logging", file),
         partition=read_section(PartitionSettings, data, "train.partition", file),
         network=read_section(NetworkSettings, data, "train.model", file),
         architecture=read_section(ArchitectureSettings, data, "train.model", file),

@@ -105,7 +105,7 @@ class ArchitectureSettings(Section):
     name: Name = Field(description="the network", examples=["efficientnet"])
     crop_generator: str = Field(
         default="sampled_crop_generator",
-        description=f"one of {', '.join(sorted(set(CROP_GENERATORS.values())))}",
+        description=f"one of {', '.join(sorted(set(CROP_GENERATORS.values())))}, or the name of a plugin",
         examples=["sampled_crop_generator"],
     )
     params: ArchitectureParameters = Field(
@@ -122,10 +122,8 @@ class ArchitectureSettings(Section):
     @field_validator("crop_generator")
     @classmethod
     def _canonical_generator(cls, value: str) -> str:
-        try:
-            return CROP_GENERATORS[value.strip().lower()]
-        except KeyError:
-            raise ValueError("there is no such crop generator") from None
+        # another name may be that of a plugin, which only the stage that uses it can know
+        return CROP_GENERATORS.get(value.strip().lower(), value.strip())
 
     @field_validator("params")
     @classmethod
@@ -136,6 +134,22 @@ class ArchitectureSettings(Section):
                 "impossible_size", "efficientnet has sizes 0 to 7 (B0 to B7)", {"key": "conv_blocks"}
             )
         return value
+
+
+class CallbackSettings(Section):
+    """One entry of ``train.model.callbacks``: a Keras callback and its arguments."""
+
+    name: Name = Field(description="the name of a Keras callback", examples=["EarlyStopping"])
+    params: dict[str, Any] = Field(
+        default_factory=dict,
+        description="its arguments",
+        examples=[{"monitor": "val_loss", "patience": 5}],
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: object) -> object:
+        return {"name": value} if isinstance(value, str) else value
 
 
 class NetworkSettings(ArchitectureSettings):
@@ -163,6 +177,11 @@ class NetworkSettings(ArchitectureSettings):
         examples=["cosine"],
     )
     seed: WholeNumber = Field(default=0, ge=0, description="the seed of everything random", examples=[0])
+    callbacks: tuple[CallbackSettings, ...] = Field(
+        default=(),
+        description='a list of Keras callbacks, each {"name": ..., "params": {...}}',
+        examples=[[{"name": "EarlyStopping", "params": {"monitor": "val_loss", "patience": 5}}]],
+    )
 
     @field_validator("checkpoint_policy", mode="before")
     @classmethod

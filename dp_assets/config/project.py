@@ -10,6 +10,7 @@ from dp_assets.config.errors import ConfigurationError, Problem
 from dp_assets.config.experiment import Experiment, load_experiment
 from dp_assets.config.fields import AnyCase, Name, Section, WholeNumber
 from dp_assets.config.names import lane_name_problem
+from dp_assets.config.overrides import Overrides
 from dp_assets.config.reading import ENDINGS, read_document
 from dp_assets.config.sharing import crop_set_conflict, disagreements
 from dp_assets.config.validation import check_settings, nearest_name
@@ -76,7 +77,7 @@ class Project:
     reference: Experiment | None = None
 
 
-def load_project(root: Path | str, *, strict: bool = False) -> Project:
+def load_project(root: Path | str, *, strict: bool = False, overrides: Overrides | None = None) -> Project:
     """Read the settings of a project folder and all its experiments.
 
     Experiments are the .json, .yaml and .yml files in ``inputs/config``. One that
@@ -86,6 +87,7 @@ def load_project(root: Path | str, *, strict: bool = False) -> Project:
     ----------
     root : the project folder.
     strict : treat unknown and repeated keys of experiments as problems.
+    overrides : keys of experiments set for this run only.
 
     Raises
     ------
@@ -100,7 +102,7 @@ def load_project(root: Path | str, *, strict: bool = False) -> Project:
             remedy="Check the path, or set up a project there.",
         )
     settings = _read_project_settings(root / PROJECT_FILE)
-    experiments, broken = _read_experiments(root / CONFIG_FOLDER, strict)
+    experiments, broken = _read_experiments(root / CONFIG_FOLDER, strict, overrides)
     reference = next((e for e in experiments if e.path.stem.lower() == "config"), None)
     reference = reference or next(iter(experiments), None)
     if reference is not None:
@@ -125,7 +127,9 @@ def _read_project_settings(path: Path) -> ProjectSettings:
     return reading.settings
 
 
-def _read_experiments(folder: Path, strict: bool) -> tuple[list[Experiment], dict[str, tuple[Problem, ...]]]:
+def _read_experiments(
+    folder: Path, strict: bool, overrides: Overrides | None
+) -> tuple[list[Experiment], dict[str, tuple[Problem, ...]]]:
     """The experiments usable by themselves, sorted by name; what is wrong with the others, by file name."""
     files = sorted(folder.iterdir()) if folder.is_dir() else []
     files = [
@@ -135,7 +139,7 @@ def _read_experiments(folder: Path, strict: bool) -> tuple[list[Experiment], dic
     broken: dict[str, tuple[Problem, ...]] = {}
     for file in files:
         try:
-            read.append(load_experiment(file, strict=strict))
+            read.append(load_experiment(file, strict=strict, overrides=overrides))
         except ConfigurationError as error:
             broken[file.name] = error.problems
     usable = []

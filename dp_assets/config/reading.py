@@ -78,6 +78,31 @@ def read_document(path: Path, *, may_be_empty: bool = False) -> Document:
     return Document(path, {str(key): value for key, value in data.items()}, warnings)
 
 
+def parse_value(text: str, where: str) -> Any:
+    """A value as YAML 1.2 reads it: ``0.01``, ``true``, ``[DNA, ER]``, ``null``, or a word.
+
+    Parameters
+    ----------
+    where : what the value belongs to, for the message.
+
+    Raises
+    ------
+    ConfigurationError
+        The text is no YAML value.
+    """
+    try:
+        loader = _Loader(text)
+        loader.repeated = []
+        try:
+            return loader.get_single_data()
+        finally:
+            loader.dispose()
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigurationError(
+            f"the value {text!r} cannot be read: {error}", where=where, remedy="Put text into quotes."
+        ) from None
+
+
 def _read_text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")

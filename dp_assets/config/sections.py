@@ -27,6 +27,7 @@ __all__ = [
     "IlluminationSettings",
     "ImagesSettings",
     "LocationsSettings",
+    "LoggingSettings",
     "MetadataSettings",
     "ModelSettings",
     "NetworkParameters",
@@ -74,6 +75,22 @@ class ImagesSettings(Section):
     height: WholeNumber | None = Field(
         default=None, ge=1, le=2**20, description="the image height in pixels", examples=[1080]
     )
+
+    z: Literal["max", "mean"] | Annotated[int, Field(ge=0)] | None = Field(
+        default=None,
+        description='"max" or "mean" to project stacks along z, or the number of a plane, counted from 0',
+        examples=["max"],
+    )
+
+    @field_validator("z", mode="before")
+    @classmethod
+    def _projection_or_plane(cls, value: object) -> object:
+        text = str(value).strip().lower().removesuffix(".0")
+        if value is None or text in ("max", "mean"):
+            return value if value is None else text
+        if isinstance(value, bool) or not text.isdecimal():
+            raise ValueError('expected "max", "mean" or a whole number of at least 0')
+        return int(text)
 
     @field_validator("bits", mode="before")
     @classmethod
@@ -124,6 +141,11 @@ class IlluminationSettings(Section):
     median_filter_size: WholeNumber = Field(
         default=24, ge=1, description="the diameter of the smoothing disk in thumbnail pixels", examples=[24]
     )
+    method: Annotated[Literal["original", "basic"], AnyCase] = Field(
+        default="original",
+        description='"original" (smoothed mean image) or "basic" (BaSiC, with the extra `basic` installed)',
+        examples=["original"],
+    )
 
 
 class CompressionSettings(Section):
@@ -145,6 +167,11 @@ class CompressionSettings(Section):
         description='"image" (per image, as the original program), "plate" (keeps differences between '
         'wells) or "none" (16 bits, no stretch)',
         examples=["image"],
+    )
+    codec: Annotated[Literal["png", "jpegxl", "jpegls", "tiff"], AnyCase] = Field(
+        default="png",
+        description='the lossless format of compressed images: "png", "jpegxl", "jpegls" or "tiff"',
+        examples=["png"],
     )
 
 
@@ -168,6 +195,11 @@ class SingleCellsSettings(Section):
     margin: WholeNumber | None = Field(
         default=None, ge=0, description="extra pixels stored around every crop", examples=[2]
     )
+    masks: Annotated[Literal["nearest", "original"], AnyCase] = Field(
+        default="nearest",
+        description='how masks are sampled: "nearest", or "original" (as the original program: edges erode)',
+        examples=["nearest"],
+    )
 
 
 class ModelSettings(Section):
@@ -176,13 +208,43 @@ class ModelSettings(Section):
     source: Annotated[Literal["train", "checkpoint", "imagenet"], AnyCase] | None = Field(
         default=None, description='"train", "checkpoint" or "imagenet"', examples=["train"]
     )
+    start_from: Name | None = Field(
+        default=None,
+        description="a weights file that training starts from; layers that match are taken over",
+        examples=["Cell_Painting_CNN_v1.hdf5"],
+    )
+    imagenet_weights: Name | None = Field(
+        default=None,
+        description="a local file with the ImageNet weights, for machines without internet",
+        examples=["efficientnetb0_notop.h5"],
+    )
+    allow_channel_mapping: bool = Field(
+        default=False,
+        description="true to give the model its channels by name when the images list them otherwise",
+        examples=[True],
+    )
+
+
+class LoggingSettings(Section):
+    """``logging``: services that follow a training, besides log.csv and TensorBoard."""
+
+    comet: Name | None = Field(
+        default=None,
+        description="the file in inputs/config with the key of comet.com",
+        examples=["comet.key"],
+    )
+    mlflow: Name | None = Field(
+        default=None, description="the address of an MLflow server, or a folder", examples=["mlruns"]
+    )
 
 
 class PartitionSettings(Section):
     """``train.partition``: classes, and which images train and which validate. Values are text."""
 
     targets: Names = Field(
-        min_length=1, description="the image-index column with the classes", examples=[["Treatment"]]
+        min_length=1,
+        description="the image-index columns with the classes; the network gets one head for each",
+        examples=[["Treatment"]],
     )
     split_field: Name = Field(
         description="the image-index column that tells the sets apart", examples=["Split"]

@@ -87,4 +87,12 @@ def _stored_geometry(experiment: Experiment) -> dict[str, Any]:
     crops = experiment.crops()
     locations = crops.locations.model_dump(include={"mode", "box_size", "mask_objects"})
     view = crops.locations.view_size if crops.locations.mode == "full_image" else None
-    return {**locations, "view_size": view, "margin": crops.margin, "sampling": crops.single_cells.sampling}
+    cells = crops.single_cells
+    masks = cells.masks if crops.locations.mask_objects else None
+    return {
+        **locations,
+        "view_size": view,
+        "margin": crops.margin,
+        "sampling": cells.sampling,
+        "masks": masks,
+    }

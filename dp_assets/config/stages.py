@@ -11,7 +11,9 @@ from dp_assets.config.sections import (
     IlluminationSettings,
     ImagesSettings,
     LocationsSettings,
+    LoggingSettings,
     MetadataSettings,
+    ModelSettings,
     NetworkSettings,
     PartitionSettings,
     ProfileSettings,
@@ -36,12 +38,15 @@ class _StageSettings(BaseModel):
 
 
 class PreparationSettings(_StageSettings):
-    """Illumination correction and compression. ``metadata`` is None in projects without labels."""
+    """Illumination correction and compression.
+
+    ``metadata`` is None in projects without labels, ``compression`` where only illumination is described.
+    """
 
     metadata: MetadataSettings | None = None
     images: ImagesSettings
     illumination: IlluminationSettings
-    compression: CompressionSettings
+    compression: CompressionSettings | None = None
 
 
 class CropSettings(_StageSettings):
@@ -64,6 +69,8 @@ class CropSettings(_StageSettings):
         name = f"box{self.locations.box_size}" + ("_masked" if self.locations.mask_objects else "")
         if self.single_cells.sampling == "exact":
             name += "_exact"
+        if self.locations.mask_objects and self.single_cells.masks == "original":
+            name += "_parity"
         if self.locations.mode == "full_image":
             return f"view{self.locations.view_size}_{name}"
         return name
@@ -82,6 +89,8 @@ class TrainingSettings(CropSettings):
     network: NetworkSettings
     sampling: SamplingSettings = SamplingSettings()
     validation: ValidationSettings = ValidationSettings()
+    model: ModelSettings = ModelSettings()
+    logging: LoggingSettings = LoggingSettings()
 
 
 class ProfilingSettings(CropSettings):
@@ -90,3 +99,4 @@ class ProfilingSettings(CropSettings):
     profile: ProfileSettings
     profiles: ProfilesSettings = ProfilesSettings()
     network: ArchitectureSettings | None = None
+    model: ModelSettings = ModelSettings()

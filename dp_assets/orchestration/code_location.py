@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from dp_assets.config.errors import describe
+from dp_assets.config.overrides import Overrides
 from dp_assets.config.project import Project, ProjectSettings, load_project
 from dp_assets.orchestration.accelerator_resource import AcceleratorResource
 from dp_assets.orchestration.io_managers import io_managers
@@ -44,7 +45,11 @@ def build_defs(project: Path | str, **overrides: Any) -> dg.Definitions:
         missing.
     """
     root = Path(project).resolve()
-    loaded = load_project(root) if root.is_dir() else Project(root, ProjectSettings())
+    loaded = (
+        load_project(root, overrides=Overrides.from_environment(os.environ))
+        if root.is_dir()
+        else Project(root, ProjectSettings())
+    )
     graph = project_graph(loaded)
     for name, problems in graph.missing.items():
         logger.warning("experiment %s has no assets: %s", name, describe(problems))

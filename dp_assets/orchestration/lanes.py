@@ -54,9 +54,11 @@ def project_graph(project: Project) -> ProjectGraph:
         return graph
     graph.add("index", image_index_asset(images.channels))
     graph.add("prepare", *plate_assets(images))
-    preparing = next((e for e in project.experiments.values() if e.has_preparation), None)
-    if preparing is not None:
-        graph.add("prepare", *preparation_assets(preparing.preparation()))
+    described = [e.preparation() for e in project.experiments.values() if e.has_preparation]
+    # The one that also compresses, where an experiment describes illumination only.
+    described.sort(key=lambda settings: settings.compression is None)
+    if described:
+        graph.add("prepare", *preparation_assets(described[0]))
     _add_crop_sets(graph, lanes)
     for experiment in lanes.values():
         _add_lane(graph, experiment)

@@ -12,7 +12,8 @@ import pyarrow as pa
 from dp_assets.config.errors import TrainingDataError
 from dp_assets.config.stages import TrainingSettings
 from dp_assets.orchestration.accelerator_resource import AcceleratorResource
-from dp_assets.orchestration.assets.single_cells import PREFIX, crop_geometry
+from dp_assets.orchestration.assets.single_cells import PREFIX
+from dp_assets.orchestration.crop_inputs import crop_geometry
 from dp_assets.orchestration.progress import reporter
 from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.storage.crop_store import CropStore

@@ -1,5 +1,6 @@
 """Running stages with a progress display: one line per plate and stage, and the message of what failed."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from dp_assets.config.errors import ConfigurationError
+from dp_assets.config.overrides import Overrides
 from dp_assets.config.project import load_project
 from dp_assets.orchestration.code_location import definitions_of
 from dp_assets.orchestration.lanes import project_graph
@@ -41,7 +43,7 @@ def run_stages(
     ------
     ProjectError : an unknown experiment or plate, or a stage that no configuration describes.
     """
-    project = load_project(root.resolve())
+    project = load_project(root.resolve(), overrides=Overrides.from_environment(os.environ))
     graph = project_graph(project)
     defs = definitions_of(project, graph)
     _say_what_is_missing(graph.missing, console)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from dp_assets.config.digest import settings_digest
 from dp_assets.config.errors import ModelError
@@ -60,8 +61,15 @@ def learning_digest(settings: TrainingSettings) -> str:
 
     How images are expected to look is decided by their crops; how many threads read them decides nothing.
     """
-    parts = settings.model_dump(mode="json", exclude={"images": True, "sampling": {"workers", "cache_size"}})
-    return fingerprint(parts, list(settings.images.channels))
+    unimportant: dict[str, Any] = {
+        "images": True,
+        "logging": True,
+        "sampling": {"workers", "cache_size"},
+        "model": {"source", "imagenet_weights", "allow_channel_mapping"},
+    }
+    # Without defaults, a key that a later version adds leaves models as they are.
+    parts = settings.model_dump(mode="json", exclude=unimportant, exclude_defaults=True)
+    return fingerprint(parts, list(settings.images.channels), settings.images.z)
 
 
 @dataclass(frozen=True)

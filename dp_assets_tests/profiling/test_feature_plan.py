@@ -11,6 +11,7 @@ from dp_assets.config.errors import ImageFileError
 from dp_assets.imaging.cropping import CropGeometry, crop_cells
 from dp_assets.imaging.normalization import normalize_crops
 from dp_assets.imaging.plate_crops import SiteCells
+from dp_assets.imaging.site_crops import SiteCrops
 from dp_assets.profiling.feature_plan import FeaturePlan
 from dp_assets_tests.image_changes import brighten, overwrite, site_pixels
 from dp_assets_tests.made_plates import PIXELS, MadePlate, tiny_plate
@@ -22,6 +23,9 @@ RANGE = (np.array([10.0, 20, 30]), np.array([900.0, 800, 700]))
 @pytest.fixture
 def plate(tmp_path: Path) -> MadePlate:
     return tiny_plate(tmp_path)
+
+
+SOURCE = ("sites", "cells", "geometry", "channel_order")
 
 
 def plan_of(plate: MadePlate, **changes: Any) -> FeaturePlan:
@@ -38,7 +42,9 @@ def plan_of(plate: MadePlate, **changes: Any) -> FeaturePlan:
         "network": "net",
         "batch_size": 8,
     }
-    return FeaturePlan(**{**facts, **changes})
+    values = {**facts, **changes}
+    source = {name: values.pop(name) for name in SOURCE}
+    return FeaturePlan(source=SiteCrops(**source), **values)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +92,7 @@ def test_an_image_that_changed_its_size_is_not_cut(plate: MadePlate) -> None:
 )
 def test_a_changed_setting_changes_every_site(plate: MadePlate, changes: dict[str, Any]) -> None:
     plan = plan_of(plate)
-    other = replace(plan, **changes)
+    other = plan_of(plate, **changes)
     assert all(plan.site_fingerprint(site) != other.site_fingerprint(site) for site in plan.sites)
     assert plan.fingerprint != other.fingerprint
 
@@ -94,7 +100,7 @@ def test_a_changed_setting_changes_every_site(plate: MadePlate, changes: dict[st
 def test_what_makes_no_difference(plate: MadePlate) -> None:
     plan = plan_of(plate)
     assert plan_of(plate).fingerprint == plan.fingerprint
-    assert replace(plan, geometry=CropGeometry(16, margin=5)).fingerprint == plan.fingerprint
+    assert plan_of(plate, geometry=CropGeometry(16, margin=5)).fingerprint == plan.fingerprint
 
 
 def changed_wells(before: FeaturePlan, after: FeaturePlan) -> list[str]:

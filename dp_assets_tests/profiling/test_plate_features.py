@@ -13,6 +13,7 @@ from dp_assets.config.errors import ImageFileError
 from dp_assets.config.experiment import load_experiment
 from dp_assets.imaging.cropping import CropGeometry
 from dp_assets.imaging.plate_crops import SiteCells
+from dp_assets.imaging.site_crops import SiteCrops
 from dp_assets.networks.registry import NetworkRequest, build_network
 from dp_assets.profiling import plate_features
 from dp_assets.profiling.extraction import FeatureExtractor
@@ -58,6 +59,9 @@ def plate(tmp_path: Path) -> MadePlate:
     return tiny_plate(tmp_path / "project", wells=5, sites_per_well=2, channels=("DNA", "RNA"))
 
 
+SOURCE = ("sites", "cells", "geometry", "channel_order")
+
+
 def plan_of(plate: MadePlate, **changes: Any) -> FeaturePlan:
     facts = {
         "sites": plate.sites(),
@@ -72,7 +76,9 @@ def plan_of(plate: MadePlate, **changes: Any) -> FeaturePlan:
         "network": "net",
         "batch_size": 2,
     }
-    return FeaturePlan(**{**facts, **changes})
+    values = {**facts, **changes}
+    source = {name: values.pop(name) for name in SOURCE}
+    return FeaturePlan(source=SiteCrops(**source), **values)
 
 
 def extract(
@@ -259,10 +265,7 @@ def test_recorded_features_of_all_sites(
     for plate in PLATES:
         ready = prepared(golden, plate)
         plan = FeaturePlan(
-            sites=ready.sites,
-            channel_order=(0, 1, 2, 3, 4),
-            cells=ready.cells,
-            geometry=CropGeometry(96),
+            source=SiteCrops(ready.sites, ready.cells, CropGeometry(96), (0, 1, 2, 3, 4)),
             normalization="minmax",
             plate_range=None,
             model_fingerprint="golden",

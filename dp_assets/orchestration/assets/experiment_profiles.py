@@ -9,9 +9,8 @@ from dp_assets.config.digest import settings_digest
 from dp_assets.config.experiment import Experiment
 from dp_assets.config.stages import ProfilingSettings
 from dp_assets.figures.plate_heatmap import plate_heatmap
-from dp_assets.imaging.plate_crops import cells_by_site
 from dp_assets.orchestration.accelerator_resource import AcceleratorResource
-from dp_assets.orchestration.assets.single_cells import crop_geometry, image_inputs, sites_to_cut
+from dp_assets.orchestration.crop_inputs import image_inputs, site_crops
 from dp_assets.orchestration.grey_levels import ILLUMINATION, plate_range, statistics_inputs
 from dp_assets.orchestration.model_runs import extractor_loader
 from dp_assets.orchestration.outputs import Metadata, TableOutput, unchanged
@@ -110,20 +109,15 @@ def feature_plan(
 ) -> FeaturePlan:
     """What a plate's features are made from. Raises ModelError when model and images do not go together."""
     model: ModelFolder = inputs["trained_model"]
-    sites, _, _ = sites_to_cut(settings, plate, inputs, project)
     model.card.require_crops(
         settings.locations.box_size,
         settings.single_cells.normalization,
         settings.single_cells.sampling,
         where=f"{experiment.path} and {experiment.name}/trained_model",
     )
+    order = model.card.require_channels(settings.images.channels, f"{experiment.name}/trained_model")
     return FeaturePlan(
-        sites=sites,
-        channel_order=model.card.require_channels(
-            settings.images.channels, f"{experiment.name}/trained_model"
-        ),
-        cells=cells_by_site(inputs["cell_locations"]),
-        geometry=crop_geometry(settings),
+        source=site_crops(settings, plate, inputs, project, order),
         normalization=settings.single_cells.normalization,
         plate_range=plate_range(settings, inputs.get(ILLUMINATION)),
         model_fingerprint=f"{model.fingerprint} {_checkpoint(experiment, settings) or 'last'}",

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from dp_assets.config.digest import settings_digest
+from dp_assets.config.sections import CompressionSettings
 from dp_assets.config.stages import PreparationSettings
 from dp_assets.figures.contact_sheet import contact_sheet
 from dp_assets.figures.illumination import illumination_figure
@@ -46,7 +47,10 @@ FIGURE_STEP = 4
 
 def preparation_assets(settings: PreparationSettings) -> list[dg.AssetsDefinition]:
     """Illumination functions and compressed images of a project with a `prepare` section."""
-    return [_illumination_functions(settings), _compressed_images(settings)]
+    assets = [_illumination_functions(settings)]
+    if settings.compression is not None:
+        assets.append(_compressed_images(settings, settings.compression))
+    return assets
 
 
 def original_sites(
@@ -153,8 +157,10 @@ def _illumination_facts(functions: IlluminationFunctions, plate: str) -> Metadat
     }
 
 
-def _compressed_images(settings: PreparationSettings) -> dg.AssetsDefinition:
-    digest = settings_digest(settings.compression)
+def _compressed_images(
+    settings: PreparationSettings, compression: CompressionSettings
+) -> dg.AssetsDefinition:
+    digest = settings_digest(compression)
     channels = settings.images.channels
 
     @dg.asset(
@@ -182,8 +188,8 @@ def _compressed_images(settings: PreparationSettings) -> dg.AssetsDefinition:
             channels=channels,
             functions=illumination_functions.functions,
             functions_fingerprint=illumination_functions.fingerprint,
-            scaling_factor=settings.compression.scaling_factor,
-            stretch=settings.compression.stretch,
+            scaling_factor=compression.scaling_factor,
+            stretch=compression.stretch,
             settings_digest=digest,
         )
         with user_errors():

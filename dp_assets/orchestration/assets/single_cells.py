@@ -9,11 +9,9 @@ import numpy as np
 from dp_assets.config.stages import CropSettings
 from dp_assets.figures.crop_sheet import crop_sheet
 from dp_assets.imaging import plate_crops
-from dp_assets.imaging.cropping import CropGeometry
-from dp_assets.imaging.plate_compression import compressed_sites
 from dp_assets.imaging.plate_crops import CropPlan, cells_by_site, export_crops
 from dp_assets.orchestration.assets.plates import GROUP
-from dp_assets.orchestration.assets.preparation import original_sites
+from dp_assets.orchestration.crop_inputs import crop_geometry, geometry_digest, image_inputs, sites_to_cut
 from dp_assets.orchestration.outputs import Metadata
 from dp_assets.orchestration.partitions import plates
 from dp_assets.orchestration.plate_folders import plate_folder_result
@@ -28,45 +26,12 @@ from dp_assets.orchestration.results import (
 from dp_assets.orchestration.stage_config import StageConfig
 from dp_assets.orchestration.user_errors import user_errors
 from dp_assets.storage.crop_store import CropStore
-from dp_assets.storage.folders import Folder
-from dp_assets.storage.image_sites import ImageSite
 from dp_assets.storage.plate_tables import annotation_column
 from dp_assets.storage.schemas import SITE, WELL
 from dp_assets.storage.tables import read_table
 
 PREFIX = "single_cells"
 SHEET_ROWS, SHEET_COLUMNS = 8, 8
-
-
-def crop_geometry(settings: CropSettings) -> CropGeometry:
-    """Box, sampling and margin of an experiment's crops; the margin is an eighth of the box if not given."""
-    return CropGeometry(settings.locations.box_size, settings.single_cells.sampling, settings.margin)
-
-
-def reads_compressed(settings: CropSettings) -> bool:
-    """Whether crops come from compressed images."""
-    return settings.compression is not None and settings.compression.implement
-
-
-def image_inputs(settings: CropSettings) -> dict[str, dg.AssetIn]:
-    """The inputs that pixels come from; an edge the configuration does not use is left out."""
-    inputs = {"plate_images": dg.AssetIn(), "cell_locations": dg.AssetIn()}
-    if reads_compressed(settings):
-        inputs["compressed_images"] = dg.AssetIn()
-    return inputs
-
-
-def sites_to_cut(
-    settings: CropSettings, plate: str, inputs: Mapping, project: ProjectResource
-) -> tuple[list[ImageSite], tuple[int, int], str]:
-    """The sites with the images that crops are cut from, and those images' (rows, cols) and type."""
-    sites = original_sites(plate, inputs["plate_images"], settings.images.channels, project)
-    folder: Folder | None = inputs.get("compressed_images")
-    if folder is not None:
-        rows, cols = folder.manifest["array_shape"]
-        return compressed_sites(folder, sites), (rows, cols), folder.manifest["dtype"]
-    first = next(row for row in inputs["plate_images"].to_pylist() if row["problem"] is None)
-    return sites, (first["height"], first["width"]), first["dtype"]
 
 
 def single_cells_asset(settings: CropSettings, label: str | None) -> dg.AssetsDefinition:
@@ -120,12 +85,6 @@ def single_cells_asset(settings: CropSettings, label: str | None) -> dg.AssetsDe
             )
 
     return single_cells
-
-
-def geometry_digest(settings: CropSettings) -> str:
-    """The settings that decide which windows are cut."""
-    geometry = crop_geometry(settings)
-    return f"{geometry.box_size}-{geometry.sampling}-{geometry.margin}"
 
 
 def _crops_not_flat(manifest: Mapping) -> dg.AssetCheckResult:

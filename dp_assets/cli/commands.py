@@ -1,85 +1,24 @@
 """The front door for people: `dp-assets setup | demo | doctor | split | run | figure | ui`."""
 
-import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.markup import escape
 
 from dp_assets import __version__
-from dp_assets.config.errors import ProjectError
-from dp_assets.orchestration.code_location import PROJECT_VARIABLE, project_folder
+from dp_assets.cli.common import CommandGroup, console, existing_project, project_option
+from dp_assets.orchestration.code_location import project_folder
 from dp_assets.orchestration.stage_runner import STAGES
 
-console = Console(highlight=False, soft_wrap=True)
-errors = Console(stderr=True, highlight=False, soft_wrap=True)
 
-
-# What a machine refuses: no permission, read-only, full, a file where a folder should be.
-MACHINE_ERRORS = (
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.ENOTDIR,
-    errno.EEXIST,
-)
-
-
-class _Group(click.Group):
-    """Commands whose user errors end in a message and exit code 1, never in a traceback."""
-
-    def invoke(self, context: click.Context) -> object:
-        try:
-            return super().invoke(context)
-        except ProjectError as error:
-            errors.print(f"[red]error:[/red] {escape(str(error))}")
-            sys.exit(1)
-        except OSError as error:
-            if error.errno not in MACHINE_ERRORS:
-                raise
-            errors.print(f"[red]error:[/red] {escape(f'{error.filename}: {error.strerror}')}")
-            errors.print("    -> check the path, its permissions and the free space of the disk")
-            sys.exit(1)
-
-
-def _use_project(_: click.Context, __: click.Parameter, project: Path | None) -> None:
-    """Name the project for everything that runs in this process, definitions included."""
-    if project is not None:
-        os.environ[PROJECT_VARIABLE] = str(project.resolve())
-
-
-# Given before or after the command's name.
-project_option = click.option(
-    "--project",
-    type=click.Path(file_okay=False, path_type=Path),
-    expose_value=False,
-    callback=_use_project,
-    help="The project folder. Default: $DP_PROJECT, this folder when it holds inputs/, else ./project.",
-)
-
-
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=CommandGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="dp-assets")
 @project_option
 def main() -> None:
     """Image-based cell profiling as a Dagster asset graph."""
-
-
-def _existing_project() -> Path:
-    root = project_folder()
-    if not (root / "inputs").is_dir():
-        raise ProjectError(
-            "this is not a project folder: it has no inputs/",
-            where=str(root),
-            remedy="run `dp-assets setup` there, or name the folder with --project",
-        )
-    return root
 
 
 @main.command()
@@ -106,7 +45,7 @@ def doctor(quick: bool) -> None:
     """Check configuration, index, images, locations, disk, GPU and instance; exit code 1 with problems."""
     from dp_assets.orchestration.doctor import examine
 
-    root = _existing_project()
+    root = existing_project()
     total = 0
     for part in examine(root, read_images=not quick):
         mark = (
@@ -134,7 +73,7 @@ def split(parts: int, by: str) -> None:
     """Divide the index into parts (index-000.csv, ...) for several machines."""
     from dp_assets.storage.index_split import split_index
 
-    for path in split_index(_existing_project() / "inputs" / "metadata", parts, by):
+    for path in split_index(existing_project() / "inputs" / "metadata", parts, by):
         console.print(f"wrote {path}")
 
 
@@ -154,7 +93,7 @@ def run(
     """
     from dp_assets.orchestration.run_display import run_stages
 
-    root = _existing_project()
+    root = existing_project()
     os.environ["DP_PROJECT"] = str(root.resolve())
     wanted = [name.strip() for name in plate_names.split(",") if name.strip()] if plate_names else None
     stages = list(STAGES) if stage == "all" else [stage]
@@ -196,7 +135,7 @@ def dose_response(
 
     pairs = tuple((column, value) for column, _, value in (text.partition("=") for text in exclude))
     png, responses = dose_response_report(
-        _existing_project(), experiment, DoseColumns(compound, dose, pairs, unit)
+        existing_project(), experiment, DoseColumns(compound, dose, pairs, unit)
     )
     output.parent.mkdir(parents=True, exist_ok=True)
     output.write_bytes(png)
@@ -217,7 +156,7 @@ def ui(port: int, host: str) -> None:
     from dp_assets.orchestration.project_setup import set_up_project
     from dp_assets.storage.layout import ProjectLayout
 
-    root = _existing_project().resolve()
+    root = existing_project().resolve()
     set_up_project(root)
     home = os.environ.get("DAGSTER_HOME") or str(ProjectLayout.of(root).dagster_home)
     environment = {**os.environ, "DP_PROJECT": str(root), "DAGSTER_HOME": home}

@@ -1,0 +1,5 @@
+"""The front door for people: the command `dp-assets`."""
+
+from dp_assets.cli.commands import main
+
+__all__ = ["main"]
