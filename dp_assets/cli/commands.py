@@ -1,5 +1,6 @@
 """The front door for people: `dp-assets setup | demo | doctor | split | run | figure | ui`."""
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from rich.markup import escape
 
 from dp_assets import __version__
 from dp_assets.cli.common import CommandGroup, console, existing_project, project_option
+from dp_assets.config.overrides import Overrides
 from dp_assets.orchestration.code_location import project_folder
 from dp_assets.orchestration.stage_runner import STAGES
 
@@ -82,10 +84,32 @@ def split(parts: int, by: str) -> None:
 @click.argument("stage", type=click.Choice([*STAGES, "all"]))
 @click.option("--plates", "plate_names", help="Comma-separated plates; all registered plates by default.")
 @click.option("--experiment", "experiments", multiple=True, help="Only this experiment (may be repeated).")
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set a key of the experiments for this run, such as train.model.epochs=5 (may be repeated).",
+)
+@click.option(
+    "--logging", "comet", metavar="FILE", help="Key file in inputs/config: log training to comet.com."
+)
+@click.option(
+    "--allow-channel-mapping",
+    is_flag=True,
+    help="Give a model its channels by name when the images list them otherwise.",
+)
 @click.option("--force", is_flag=True, help="Compute again even when nothing has changed.")
 @click.option("--verbose", is_flag=True, help="Show Dagster's log.")
 def run(
-    stage: str, plate_names: str | None, experiments: tuple[str, ...], force: bool, verbose: bool
+    stage: str,
+    plate_names: str | None,
+    experiments: tuple[str, ...],
+    assignments: tuple[str, ...],
+    comet: str | None,
+    allow_channel_mapping: bool,
+    force: bool,
+    verbose: bool,
 ) -> None:
     """Materialize a stage, or all of them, for all or some plates.
 
@@ -95,9 +119,23 @@ def run(
 
     root = existing_project()
     os.environ["DP_PROJECT"] = str(root.resolve())
+    if comet is not None:
+        assignments += (f"logging.comet={json.dumps(comet)}",)
+    if allow_channel_mapping:
+        assignments += ("model.allow_channel_mapping=true",)
+    overrides = Overrides(assignments, experiments) if assignments else Overrides.from_environment(os.environ)
     wanted = [name.strip() for name in plate_names.split(",") if name.strip()] if plate_names else None
     stages = list(STAGES) if stage == "all" else [stage]
-    outcomes = run_stages(root, stages, wanted, experiments, force=force, verbose=verbose, console=console)
+    outcomes = run_stages(
+        root,
+        stages,
+        wanted,
+        experiments,
+        overrides=overrides,
+        force=force,
+        verbose=verbose,
+        console=console,
+    )
     sys.exit(0 if all(outcome.succeeded for outcome in outcomes) else 1)
 
 

@@ -8,8 +8,11 @@ from typing import Any
 from dp_assets.config.errors import ConfigurationError
 from dp_assets.config.inheritance import merged
 from dp_assets.config.reading import Document, parse_value
+from dp_assets.config.unknown_keys import unknown_keys
 
 VARIABLE = "DP_SET"
+# Sections that say which stages an experiment has.
+STAGES = ("prepare", "train", "profile")
 _REMEDY = "Write a key with its section, and a value: train.model.params.learning_rate=0.01."
 
 
@@ -51,16 +54,23 @@ class Overrides:
         """The value of ``DP_SET`` that means these overrides."""
         return json.dumps({"set": list(self.assignments), "experiments": list(self.experiments)})
 
-    def applied(self, document: Document, experiment: str) -> Document:
-        """The document with the assignments made, when they are for this experiment.
+    def check(self) -> None:
+        """Raise ConfigurationError when an assignment has no key or no "=", or sets a key that is unknown."""
+        unknown = unknown_keys(with_assignments({}, self.assignments), "--set")
+        if unknown:
+            # In a file unknown keys are ignored; a key given for one run was surely meant.
+            raise ConfigurationError([replace(p, what=p.what.partition(";")[0]) for p in unknown])
 
-        Raises
-        ------
-        ConfigurationError : an assignment has no key or no "=".
+    def applied(self, document: Document, experiment: str) -> Document:
+        """The document with the assignments made that are for this experiment.
+
+        Unless experiments are named, an assignment leaves files alone that do not have its stage: setting the
+        number of epochs does not make a training of an experiment that only profiles.
         """
-        if not self.assignments or (self.experiments and experiment not in self.experiments):
+        if self.experiments and experiment not in self.experiments:
             return document
-        return replace(document, data=with_assignments(document.data, self.assignments))
+        meant = [text for text in self.assignments if self.experiments or _has_stage(document, text)]
+        return replace(document, data=with_assignments(document.data, meant)) if meant else document
 
 
 def with_assignments(data: Mapping[str, Any], assignments: Sequence[str]) -> dict[str, Any]:
@@ -73,6 +83,11 @@ def with_assignments(data: Mapping[str, Any], assignments: Sequence[str]) -> dic
             change = {part: change}
         result = merged(result, change)
     return result
+
+
+def _has_stage(document: Document, assignment: str) -> bool:
+    section = assignment.partition("=")[0].strip().partition(".")[0]
+    return section not in STAGES or document.data.get(section) is not None
 
 
 def _parsed(text: str) -> tuple[list[str], Any]:

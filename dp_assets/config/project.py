@@ -92,7 +92,7 @@ def load_project(root: Path | str, *, strict: bool = False, overrides: Overrides
     Raises
     ------
     ConfigurationError
-        The folder is missing, or ``project.yaml`` is wrong.
+        The folder is missing, ``project.yaml`` is wrong, or an override sets an unknown key.
     """
     root = Path(root)
     if not root.is_dir():
@@ -101,6 +101,8 @@ def load_project(root: Path | str, *, strict: bool = False, overrides: Overrides
             where=str(root),
             remedy="Check the path, or set up a project there.",
         )
+    if overrides is not None:
+        overrides.check()
     settings = _read_project_settings(root / PROJECT_FILE)
     experiments, broken = _read_experiments(root / CONFIG_FOLDER, strict, overrides)
     reference = next((e for e in experiments if e.path.stem.lower() == "config"), None)

@@ -116,9 +116,10 @@ def _meant(section: str, key: str) -> str:
     others = [
         other or "the top level" for other, names in KNOWN_KEYS.items() if key in names and other != section
     ]
-    if others:
-        return f"It belongs in {' or '.join(others)}."
     near = nearest_name(key, KNOWN_KEYS[section])
+    if others:
+        meant = f'Did you mean "{near}"? ' if near is not None else ""
+        return f"{meant}It belongs in {' or '.join(others)}."
     if near is not None:
         return f'Did you mean "{near}"?'
     return f"Known here: {', '.join(sorted(KNOWN_KEYS[section]))}."

@@ -1,6 +1,5 @@
 """Running stages with a progress display: one line per plate and stage, and the message of what failed."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -33,6 +32,7 @@ def run_stages(
     plate_names: Sequence[str] | None,
     experiments: Sequence[str],
     *,
+    overrides: Overrides | None = None,
     force: bool,
     verbose: bool,
     console: Console,
@@ -43,7 +43,7 @@ def run_stages(
     ------
     ProjectError : an unknown experiment or plate, or a stage that no configuration describes.
     """
-    project = load_project(root.resolve(), overrides=Overrides.from_environment(os.environ))
+    project = load_project(root.resolve(), overrides=overrides)
     graph = project_graph(project)
     defs = definitions_of(project, graph)
     _say_what_is_missing(graph.missing, console)

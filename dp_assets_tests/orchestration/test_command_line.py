@@ -252,3 +252,20 @@ def test_the_same_records_whether_run_by_the_command_line_or_by_dagster(tiny: Wo
         assert workshop.make(*TABLES, *PIXELS, plate=FIRST).recomputed == {"single_cells/box32"}
         records = instance.get_run_records(limit=3)
         assert {record.dagster_run.tags.get("dp/stage") for record in records} == {None, "prepare", "index"}
+
+
+# run --set ----------------------------------------------------------------------------
+
+
+def test_a_key_set_for_one_run_is_that_of_the_run(tiny: Workshop) -> None:
+    result = call(tiny.root, "run", "index", "--set", "dataset.images.channels=[Nowhere]")
+    assert result.exit_code == 1
+    assert "there is no column for channel Nowhere" in " ".join(result.output.split())
+    assert call(tiny.root, "run", "index").exit_code == 0
+
+
+def test_an_unknown_key_is_not_set(tiny: Workshop) -> None:
+    result = call(tiny.root, "run", "index", "--set", "train.model.epoch=3")
+    assert result.exit_code == 1
+    assert 'unknown key "epoch"' in result.output
+    assert 'Did you mean "epochs"' in result.output
