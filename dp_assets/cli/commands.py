@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from dp_assets import __version__
 from dp_assets.cli.common import CommandGroup, console, existing_project, project_option
+from dp_assets.cli.sweep import sweep
 from dp_assets.config.overrides import Overrides
 from dp_assets.orchestration.code_location import project_folder
 from dp_assets.orchestration.stage_runner import STAGES
@@ -148,6 +149,9 @@ def demo(keep: bool) -> None:
 
     root = Path(os.environ.get("DP_PROJECT", "demo_project")).resolve()
     sys.exit(0 if run_demo(root, keep=keep, console=console) else 1)
+
+
+main.add_command(sweep)
 
 
 @main.group()

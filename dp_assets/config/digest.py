@@ -22,7 +22,10 @@ def settings_digest(model: BaseModel) -> str:
     16 hexadecimal digits: equal for equal values, in whatever order and spelling the file had them, and on
     every machine and Python version.
     """
-    text = json.dumps(
-        model.model_dump(mode="json", exclude_defaults=True), sort_keys=True, separators=(",", ":")
-    )
+    values = model.model_dump(mode="json", exclude_defaults=True)
+    return text_digest(json.dumps(values, sort_keys=True, separators=(",", ":")))
+
+
+def text_digest(text: str) -> str:
+    """A short digest of a text: 16 hexadecimal digits."""
     return hashlib.blake2b(text.encode(), digest_size=DIGEST_BYTES).hexdigest()
