@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from dp_assets import __version__
 from dp_assets.cli.common import CommandGroup, console, existing_project, project_option
+from dp_assets.cli.download import download
 from dp_assets.cli.sweep import sweep
 from dp_assets.config.overrides import Overrides
 from dp_assets.orchestration.code_location import project_folder
@@ -152,6 +153,7 @@ def demo(keep: bool) -> None:
 
 
 main.add_command(sweep)
+main.add_command(download)
 
 
 @main.group()

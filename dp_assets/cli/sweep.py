@@ -1,6 +1,5 @@
 """`dp-assets sweep`: many variants of an experiment, and which of them did best."""
 
-
 import click
 import pandas as pd
 from rich.box import SIMPLE_HEAD

@@ -1,0 +1,1 @@
+"""Public image sets: where they lie, fetching them, and making projects of them."""
