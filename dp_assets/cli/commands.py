@@ -12,6 +12,9 @@ from rich.markup import escape
 from dp_assets import __version__
 from dp_assets.cli.common import CommandGroup, console, existing_project, project_option
 from dp_assets.cli.download import download
+from dp_assets.cli.export import export
+from dp_assets.cli.imports import import_results
+from dp_assets.cli.index import index
 from dp_assets.cli.sweep import sweep
 from dp_assets.config.overrides import Overrides
 from dp_assets.orchestration.code_location import project_folder
@@ -101,6 +104,14 @@ def split(parts: int, by: str) -> None:
     is_flag=True,
     help="Give a model its channels by name when the images list them otherwise.",
 )
+@click.option("--gpu", metavar="DEVICES", help="Devices: auto, cpu, or numbers such as 0 or 0,1.")
+@click.option("--cores", type=click.IntRange(min=0), help="Threads to use; 0 for all cores.")
+@click.option(
+    "--run-config",
+    "run_config_file",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Run configuration of Dagster, such as a file of configs/runs.",
+)
 @click.option("--force", is_flag=True, help="Compute again even when nothing has changed.")
 @click.option("--verbose", is_flag=True, help="Show Dagster's log.")
 def run(
@@ -110,6 +121,9 @@ def run(
     assignments: tuple[str, ...],
     comet: str | None,
     allow_channel_mapping: bool,
+    gpu: str | None,
+    cores: int | None,
+    run_config_file: Path | None,
     force: bool,
     verbose: bool,
 ) -> None:
@@ -117,6 +131,7 @@ def run(
 
     Nothing is computed twice: what was made from the same images, locations and settings is kept.
     """
+    from dp_assets.orchestration.run_config import read_run_config
     from dp_assets.orchestration.run_display import run_stages
 
     root = existing_project()
@@ -134,6 +149,7 @@ def run(
         wanted,
         experiments,
         overrides=overrides,
+        run_config=read_run_config(run_config_file, devices=gpu, cores=cores),
         force=force,
         verbose=verbose,
         console=console,
@@ -154,6 +170,9 @@ def demo(keep: bool) -> None:
 
 main.add_command(sweep)
 main.add_command(download)
+main.add_command(export)
+main.add_command(import_results)
+main.add_command(index)
 
 
 @main.group()

@@ -17,10 +17,12 @@ RESERVED_NAMES = frozenset(
         "nuclei_labels",
         "plate_annotations",
         "plate_images",
+        "plate_outlines",
         "representation_benchmark",
         "segmentation_model",
         "segmentation_training_set",
         "single_cells",
+        "single_cells_png",
     }
 )
 

@@ -18,6 +18,10 @@ CROP_GENERATORS = {
     "full_image_crop_generator": "full_image_crop_generator",
 }
 NETWORK_NAMES = {"inceptionresnetv2": "inception_resnet_v2"}
+# The networks of this package; any other name is a plugin's.
+BUILT_IN_NETWORKS = frozenset(
+    {"autoencoder", "cnn", "densenet", "efficientnet", "inception_resnet_v2", "resnet"}
+)
 EFFICIENTNET_BLOCKS = range(8)
 _PARAMS_EXAMPLE = {"learning_rate": 0.005, "batch_size": 32, "conv_blocks": 0}
 
@@ -29,12 +33,14 @@ class ArchitectureParameters(Section):
         default=0, ge=0, description="the size of the network (efficientnet: 0-7 for B0-B7)", examples=[0]
     )
     feature_dim: WholeNumber = Field(
-        default=256, ge=1, description="the width of the feature layer of cnn", examples=[256]
+        default=256, ge=1, description="the width of the feature layer of cnn and autoencoder", examples=[256]
     )
     latent_dim: WholeNumber = Field(
-        default=100, ge=1, description="the width of an autoencoder", examples=[100]
+        default=100, ge=1, description="the width of a variational autoencoder", examples=[100]
     )
-    epsilon_std: Number = Field(default=1.0, ge=0, description="the noise of an autoencoder", examples=[1.0])
+    epsilon_std: Number = Field(
+        default=1.0, ge=0, description="the noise of a variational autoencoder", examples=[1.0]
+    )
     pooling: str = Field(default="avg", description="the pooling before the last layer", examples=["avg"])
 
 

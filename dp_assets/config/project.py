@@ -1,5 +1,6 @@
 """One project folder: its settings, its experiments, and why an experiment is missing."""
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -9,11 +10,14 @@ from pydantic import BeforeValidator, Field
 from dp_assets.config.errors import ConfigurationError, Problem
 from dp_assets.config.experiment import Experiment, load_experiment
 from dp_assets.config.fields import AnyCase, Name, Section, WholeNumber
+from dp_assets.config.folders import Folders, with_legacy_paths
 from dp_assets.config.names import lane_name_problem
 from dp_assets.config.overrides import Overrides
 from dp_assets.config.reading import ENDINGS, read_document
 from dp_assets.config.sharing import crop_set_conflict, disagreements
 from dp_assets.config.validation import check_settings, nearest_name
+
+logger = logging.getLogger(__name__)
 
 CONFIG_FOLDER = Path("inputs") / "config"
 PROJECT_FILE = "project.yaml"
@@ -36,6 +40,21 @@ class ProjectSettings(Section):
         default=(),
         description="the folders outside inputs/images that may hold images",
         examples=[["/data/screens"]],
+    )
+    images: Name | None = Field(
+        default=None,
+        description="the folder that image paths are relative to, instead of inputs/images",
+        examples=["/data/screen/images"],
+    )
+    locations: Name | None = Field(
+        default=None,
+        description="the folder of cell locations, instead of inputs/locations",
+        examples=["/data/screen/locations"],
+    )
+    index: Name | None = Field(
+        default=None,
+        description="the image index, instead of inputs/metadata/index.csv",
+        examples=["inputs/metadata/index-000.csv"],
     )
     store: str | None = Field(
         default=None,
@@ -68,6 +87,7 @@ class Project:
     experiments : the usable experiments by name, sorted.
     broken : for every other configuration file, by file name, all that is wrong with it.
     reference : the experiment whose ``dataset`` and ``prepare`` are everybody's; None without experiments.
+    folders : places of images, locations and index that are not the usual ones.
     """
 
     root: Path
@@ -75,6 +95,7 @@ class Project:
     experiments: dict[str, Experiment] = field(default_factory=dict)
     broken: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
     reference: Experiment | None = None
+    folders: Folders = field(default_factory=Folders)
 
 
 def load_project(root: Path | str, *, strict: bool = False, overrides: Overrides | None = None) -> Project:
@@ -109,7 +130,20 @@ def load_project(root: Path | str, *, strict: bool = False, overrides: Overrides
     reference = reference or next(iter(experiments), None)
     if reference is not None:
         experiments = _agreeing(experiments, reference, broken)
-    return Project(root, settings, {e.name: e for e in experiments}, dict(sorted(broken.items())), reference)
+    folders = Folders(settings.images, settings.locations, settings.index)
+    if reference is not None:
+        data, file = reference.document.data, str(reference.path)
+        folders, problems = with_legacy_paths(folders, data, file, root, settings.image_roots)
+        for problem in problems:
+            logger.warning("%s", problem)
+    return Project(
+        root,
+        settings,
+        {e.name: e for e in experiments},
+        dict(sorted(broken.items())),
+        reference,
+        folders,
+    )
 
 
 def _read_project_settings(path: Path) -> ProjectSettings:

@@ -143,7 +143,7 @@ class IlluminationSettings(Section):
     )
     method: Annotated[Literal["original", "basic"], AnyCase] = Field(
         default="original",
-        description='"original" (smoothed mean image) or "basic" (BaSiC, with the extra `basic` installed)',
+        description='"original", the smoothed mean image ("basic", BaSiC, is not available)',
         examples=["original"],
     )
 

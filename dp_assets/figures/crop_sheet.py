@@ -1,4 +1,4 @@
-"""Single cells side by side, a row for each treatment."""
+"""Crops side by side, a row for each treatment."""
 
 from collections.abc import Sequence
 
@@ -28,7 +28,9 @@ MARGIN_LEFT, MARGIN_ABOVE, MARGIN_BELOW, LEAST_WIDTH = 1.5, 0.4, 0.4, 3.0  # inc
 TITLE = "Single cells"
 
 
-def crop_sheet(crops: np.ndarray, labels: Sequence[str], channels: Sequence[str]) -> bytes:
+def crop_sheet(
+    crops: np.ndarray, labels: Sequence[str], channels: Sequence[str], title: str = TITLE
+) -> bytes:
     """False-colour crops, one row a treatment.
 
     Parameters
@@ -43,7 +45,7 @@ def crop_sheet(crops: np.ndarray, labels: Sequence[str], channels: Sequence[str]
     PNG bytes. The first eight crops of at most twelve treatments are shown.
     """
     if len(crops) == 0:
-        return message_figure(TITLE, "There are no cells to show.")
+        return message_figure(title, "There are no cells to show.")
     treatments = list(dict.fromkeys(labels))
     shown = treatments[:MOST_ROWS]
     chosen = [[i for i, label in enumerate(labels) if label == name][:MOST_CELLS] for name in shown]
@@ -53,16 +55,17 @@ def crop_sheet(crops: np.ndarray, labels: Sequence[str], channels: Sequence[str]
         {name: [next(pictures) for _ in indices] for name, indices in zip(shown, chosen, strict=True)},
         len(treatments) - len(shown),
         channels,
+        title,
     )
 
 
-def _draw(pictures: dict[str, list[np.ndarray]], left_out: int, channels: Sequence[str]) -> bytes:
+def _draw(pictures: dict[str, list[np.ndarray]], left_out: int, channels: Sequence[str], title: str) -> bytes:
     columns = max(len(row) for row in pictures.values())
     width = MARGIN_LEFT + max(columns * CELL, LEAST_WIDTH)
     height = MARGIN_ABOVE + len(pictures) * CELL + MARGIN_BELOW
     figure = new_figure(width, height)
     figure.set_layout_engine("none")
-    set_title(figure, TITLE)
+    set_title(figure, title)
     for i, (name, row) in enumerate(pictures.items()):
         bottom = height - MARGIN_ABOVE - (i + 1) * CELL
         figure.text(

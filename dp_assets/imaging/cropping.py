@@ -1,73 +1,39 @@
-"""Crops of single cells: a square box around each centre, cut out of a field of view.
-
-Two ways to sample. "original": bilinear samples spread evenly from one edge of the box to the other, both
-included, so that b samples span b pixels and fall between pixels even at scale 1 (DeepProfiler's way,
-TensorFlow's `crop_and_resize`; published checkpoints were trained on such crops). "exact": the pixels of the
-nearest whole-pixel window, untouched.
+"""Crops: a square box around each centre, cut out of a field of view (positions: `crop_geometry`).
 
 What is stored of a cell is a *window*: whole pixels in the source's type, enough to make its crop from, plus
 a margin. `crop_cells` itself goes through windows, so a crop made from a stored window is the same bit for
 bit.
-
-All positions are computed in float32 in the order of operations of the original, from centres in pixels of
-the original image; the array at hand may be smaller by a scaling factor.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 
-from dp_assets.config.errors import ConfigurationError, LocationsError
+from dp_assets.imaging.crop_geometry import (
+    FAR,
+    CropGeometry,
+    SamplePlaces,
+    Sampling,
+    Shape,
+    check_sampling,
+    checked_centres,
+    sample_places,
+)
 
-Sampling = Literal["original", "exact"]
-Shape = tuple[int, int]
+__all__ = [
+    "CropGeometry",
+    "Sampling",
+    "Shape",
+    "crop_cells",
+    "extract_windows",
+    "nearest_pixels",
+    "resample_windows",
+    "window_origins",
+    "window_side",
+]
 
 _CELLS_AT_ONCE = 32
-_FAR = 2**29
-
-
-@dataclass(frozen=True)
-class CropGeometry:
-    """How crops are cut.
-
-    Attributes
-    ----------
-    box_size : side of the box in pixels of the original image, and of the crop in samples.
-    sampling : "original" or "exact" (see the module).
-    margin : pixels kept around a window on every side, for shifts and rotations later; does not change crops.
-    """
-
-    box_size: int
-    sampling: Sampling = "original"
-    margin: int = 0
-
-    def __post_init__(self) -> None:
-        if self.box_size < 1 or self.margin < 0 or self.sampling not in ("original", "exact"):
-            raise ValueError(
-                "Expected box_size >= 1, margin >= 0 and a sampling of 'original' or 'exact'. Received "
-                f"box_size={self.box_size}, margin={self.margin}, sampling={self.sampling!r}."
-            )
-
-
-@dataclass(frozen=True)
-class _Samples:
-    """Where the samples of n boxes lie along one axis of the array.
-
-    Attributes
-    ----------
-    lower, upper : (n, box) int64, the pixels before and after each sample (equal when it falls on one).
-    weight : (n, box) float32, share of the upper pixel.
-    inside : (n, box) bool, whether the sample lies inside the array; outside it is zero.
-    first : (n,) int64, the pixel before the first sample, inside or not.
-    """
-
-    lower: np.ndarray
-    upper: np.ndarray
-    weight: np.ndarray
-    inside: np.ndarray
-    first: np.ndarray
 
 
 def crop_cells(
@@ -91,7 +57,7 @@ def crop_cells(
     LocationsError : a centre is not a finite number.
     ConfigurationError : "exact" was asked for on an image of another size than the original.
     """
-    bare = CropGeometry(geometry.box_size, geometry.sampling)
+    bare = replace(geometry, margin=0)
     array_shape = _plane_shape(image)
     side = window_side(bare, original_shape, array_shape)
     origins = window_origins(centres, bare, original_shape, array_shape)
@@ -108,12 +74,12 @@ def crop_cells(
 
 def window_side(geometry: CropGeometry, original_shape: Shape, array_shape: Shape) -> int:
     """Side, in pixels of the array, of a window: all pixels that a crop is made from, plus the margin."""
-    _check_sampling(geometry, original_shape, array_shape)
+    check_sampling(geometry, original_shape, array_shape)
     if geometry.sampling == "exact":
         return geometry.box_size + 2 * geometry.margin
     spans = []
     for original, size in zip(original_shape, array_shape, strict=True):
-        span = geometry.box_size * (size - 1) / original
+        span = geometry.view * (size - 1) / original
         rounding = 16 * float(np.finfo(np.float32).eps) * (size + span)
         spans.append(math.ceil(span + rounding))
     # Two more: the pixel before the first sample and the one after the last.
@@ -129,15 +95,16 @@ def window_origins(
     ------
     LocationsError, ConfigurationError : as `crop_cells`.
     """
-    _check_sampling(geometry, original_shape, array_shape)
-    centres = _checked_centres(centres)
+    check_sampling(geometry, original_shape, array_shape)
+    centres = checked_centres(centres)
     if geometry.sampling == "exact":
         first = np.ceil(centres - geometry.box_size / 2)
     else:
         first = np.stack(
-            [_samples(centres, axis, geometry, original_shape, array_shape).first for axis in (0, 1)], axis=1
+            [sample_places(centres, axis, geometry, original_shape, array_shape).first for axis in (0, 1)],
+            axis=1,
         )
-    return (np.clip(first, -_FAR, _FAR) - geometry.margin).astype(np.int32)
+    return (np.clip(first, -FAR, FAR) - geometry.margin).astype(np.int32)
 
 
 def extract_windows(image: np.ndarray, origins: np.ndarray, side: int) -> np.ndarray:
@@ -189,19 +156,15 @@ def resample_windows(
     LocationsError, ConfigurationError : as `crop_cells`.
     """
     side = window_side(geometry, original_shape, array_shape)
-    if windows.ndim != 4 or windows.shape[:3] != (len(centres), side, side) or len(origins) != len(centres):
-        raise ValueError(
-            f"Expected windows of shape ({len(centres)}, {side}, {side}, channels) and as many origins. "
-            f"Received {windows.shape} and {len(origins)} origins."
-        )
+    _check_windows(windows, origins, (len(centres), side, side))
     box, channels = geometry.box_size, windows.shape[3]
     if geometry.sampling == "exact":
         inner = slice(geometry.margin, geometry.margin + box)
         return windows[:, inner, inner].astype(np.float32)
-    centres = _checked_centres(centres)
+    centres = checked_centres(centres)
     crops = np.zeros((len(centres), box, box * channels), dtype=np.float32)
-    rows = _samples(centres, 0, geometry, original_shape, array_shape)
-    cols = _samples(centres, 1, geometry, original_shape, array_shape)
+    rows = sample_places(centres, 0, geometry, original_shape, array_shape)
+    cols = sample_places(centres, 1, geometry, original_shape, array_shape)
     corners = np.asarray(origins, dtype=np.int64)
     planes = windows.reshape(len(centres), side, side * channels)
     for cell in range(len(centres)):
@@ -209,8 +172,60 @@ def resample_windows(
     return crops.reshape(len(centres), box, box, channels)
 
 
+def nearest_pixels(
+    planes: np.ndarray,
+    origins: np.ndarray,
+    centres: np.ndarray,
+    geometry: CropGeometry,
+    original_shape: Shape,
+    array_shape: Shape,
+) -> np.ndarray:
+    """The pixel nearest to each sample of each crop, unmixed: for masks and labels.
+
+    Parameters
+    ----------
+    planes : (cells, side, side), windows of one plane with this geometry's side and origins.
+    origins, centres, geometry, original_shape, array_shape : as for `resample_windows`.
+
+    Returns
+    -------
+    (cells, box, box) in the planes' type; zero outside the image.
+
+    Raises
+    ------
+    LocationsError, ConfigurationError : as `crop_cells`.
+    """
+    side, box = window_side(geometry, original_shape, array_shape), geometry.box_size
+    _check_windows(planes[..., None], origins, (len(centres), side, side))
+    if geometry.sampling == "exact":
+        inner = slice(geometry.margin, geometry.margin + box)
+        return planes[:, inner, inner]
+    centres = checked_centres(centres)
+    corners = np.asarray(origins, dtype=np.int64)
+    found = np.zeros((len(centres), box, box), dtype=planes.dtype)
+    rows, cols = (sample_places(centres, axis, geometry, original_shape, array_shape) for axis in (0, 1))
+    for cell in range(len(centres)):
+        nearest = [
+            np.where(along.weight[cell] < 0.5, along.lower[cell], along.upper[cell]) - corners[cell, axis]
+            for axis, along in enumerate((rows, cols))
+        ]
+        inside = np.ix_(rows.inside[cell], cols.inside[cell])
+        places = np.ix_(nearest[0][rows.inside[cell]], nearest[1][cols.inside[cell]])
+        found[cell][inside] = planes[cell][places]
+    return found
+
+
+def _check_windows(windows: np.ndarray, origins: np.ndarray, shape: tuple[int, int, int]) -> None:
+    cells, side, _ = shape
+    if windows.ndim != 4 or windows.shape[:3] != shape or len(origins) != cells:
+        raise ValueError(
+            f"Expected windows of shape ({cells}, {side}, {side}, channels) and as many origins. "
+            f"Received {windows.shape} and {len(origins)} origins."
+        )
+
+
 def _resample_cell(
-    plane: np.ndarray, corner: np.ndarray, rows: _Samples, cols: _Samples, cell: int, crop: np.ndarray
+    plane: np.ndarray, corner: np.ndarray, rows: SamplePlaces, cols: SamplePlaces, cell: int, crop: np.ndarray
 ) -> None:
     """Fill one crop (box, box * channels) from its window (side, side * channels): columns first, then rows.
 
@@ -252,56 +267,6 @@ def _bounds(inside: np.ndarray) -> tuple[int, int]:
     """First and one past the last sample inside (they are contiguous)."""
     places = np.flatnonzero(inside)
     return (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
-
-
-def _samples(
-    centres: np.ndarray, axis: int, geometry: CropGeometry, original_shape: Shape, array_shape: Shape
-) -> _Samples:
-    box, original = geometry.box_size, np.float32(original_shape[axis])
-    last = np.float32(array_shape[axis] - 1)
-    # However far outside a centre lies, its crop is empty; float32 and int32 must still hold its position.
-    centre = np.clip(centres[:, axis], -_FAR, _FAR)
-    near = (centre - box / 2).astype(np.float32) / original
-    far = (centre + box / 2).astype(np.float32) / original
-    if box == 1:
-        position = (np.float32(0.5) * (near + far) * last)[:, None]
-    else:
-        scale = (far - near) * last / np.float32(box - 1)
-        position = (near * last)[:, None] + np.arange(box, dtype=np.float32) * scale[:, None]
-    position = np.clip(position, np.float32(-_FAR), np.float32(_FAR))
-    lower = np.floor(position)
-    return _Samples(
-        lower=lower.astype(np.int64),
-        upper=np.ceil(position).astype(np.int64),
-        weight=position - lower,
-        inside=(position >= 0) & (position <= last),
-        first=lower[:, 0].astype(np.int64),
-    )
-
-
-def _checked_centres(centres: np.ndarray) -> np.ndarray:
-    centres = np.asarray(centres, dtype=np.float64)
-    if centres.ndim != 2 or centres.shape[1] != 2:
-        raise ValueError(f"Expected centres (cells, 2) as (row, col). Received shape {centres.shape}.")
-    wrong = np.flatnonzero(~np.isfinite(centres).all(axis=1))
-    if len(wrong):
-        row, col = centres[wrong[0]]
-        raise LocationsError(
-            f"the centre of cell {wrong[0]} is row {row}, column {col} ({len(wrong)} such cells in all)",
-            where=f"cell locations, row {wrong[0]} (0-based)",
-            remedy="every cell needs a finite Nuclei_Location_Center_X and _Y: correct or remove these rows",
-        )
-    return centres
-
-
-def _check_sampling(geometry: CropGeometry, original_shape: Shape, array_shape: Shape) -> None:
-    if geometry.sampling == "exact" and tuple(original_shape) != tuple(array_shape):
-        raise ConfigurationError(
-            f"sampling 'exact' keeps whole pixels, but the image is {array_shape[0]} x {array_shape[1]} "
-            f"where the original is {original_shape[0]} x {original_shape[1]}",
-            where="single_cells.sampling",
-            remedy="use sampling 'original', or a prepare.compression.scaling_factor of 1",
-        )
 
 
 def _plane_shape(image: np.ndarray) -> Shape:

@@ -52,19 +52,26 @@ def normalize_crops(
     raise ValueError(f"Expected a method of minmax, none, zscore or plate. Received {method!r}.")
 
 
-def flat_channels(crops: np.ndarray) -> np.ndarray:
+def flat_channels(crops: np.ndarray, masks: np.ndarray | None = None) -> np.ndarray:
     """Which channels of which crops hold a single value (dead channel, or a box outside the image).
 
     Parameters
     ----------
     crops : (cells, rows, cols, channels), crops or windows of any number type.
+    masks : (cells, rows, cols) bool; only samples inside count. A crop without any is flat in all channels.
 
     Returns
     -------
     (cells, channels) bool.
     """
-    low, high = _extremes(crops)
-    return low == high
+    if masks is None:
+        low, high = _extremes(crops)
+        return low == high
+    values = np.asarray(crops, np.float32)
+    inside = np.broadcast_to(masks[..., None], values.shape)
+    low = values.min(axis=(1, 2), where=inside, initial=np.inf)
+    high = values.max(axis=(1, 2), where=inside, initial=-np.inf)
+    return low >= high
 
 
 def _in_plate_range(crops: np.ndarray, plate_range: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Compressed images of a whole plate: illumination-corrected, stretched, one PNG per site and channel."""
+"""Compressed images of a whole plate: illumination-corrected, stretched, one file per site and channel."""
 
 import io
 import json
@@ -17,8 +17,8 @@ from dp_assets.imaging.compression import Stretch, compress_channel, scaled_shap
 from dp_assets.imaging.illumination import IlluminationFunctions
 from dp_assets.storage.fingerprints import fingerprint
 from dp_assets.storage.folders import Folder, FolderWriter
+from dp_assets.storage.image_codecs import Codec, encode, ending
 from dp_assets.storage.image_sites import ImageSite, SiteFailure, failures_of, refuse_failures, usable
-from dp_assets.storage.images import encode_png
 from dp_assets.storage.site_loop import Progress, exhaust, try_each
 from dp_assets.storage.work import WorkFolder
 
@@ -36,7 +36,7 @@ class CompressionPlan:
     channels : in the order of the illumination functions.
     functions : the plate's illumination functions.
     functions_fingerprint : what those were made from.
-    scaling_factor, stretch : `prepare.compression`.
+    scaling_factor, stretch, codec : `prepare.compression`.
     settings_digest : digest of the settings this stage reads.
     """
 
@@ -47,6 +47,7 @@ class CompressionPlan:
     scaling_factor: float
     stretch: Stretch
     settings_digest: str
+    codec: Codec = "png"
 
     def site_fingerprint(self, site: ImageSite) -> str:
         """What one site's compressed images are made from."""
@@ -56,6 +57,7 @@ class CompressionPlan:
             list(self.channels),
             self.settings_digest,
             self.functions_fingerprint,
+            # The codec is in the endings.
             self.names[site.key],
             site.fingerprints,
         )
@@ -68,11 +70,13 @@ class CompressionPlan:
     @cached_property
     def names(self) -> dict[str, list[str]]:
         """The file names of every site's channels, relative to the plate's folder."""
-        return compressed_names(self.sites, self.channels)
+        return compressed_names(self.sites, self.channels, ending(self.codec))
 
 
-def compressed_names(sites: Sequence[ImageSite], channels: Sequence[str]) -> dict[str, list[str]]:
-    """plate/well/site -> one relative PNG name per channel.
+def compressed_names(
+    sites: Sequence[ImageSite], channels: Sequence[str], suffix: str = ".png"
+) -> dict[str, list[str]]:
+    """plate/well/site -> one relative file name per channel.
 
     The image's relative path is kept with its ending replaced; a leading folder named like the plate is
     dropped, because the plate's folder holds them. When two channels share an image file, the channel's name
@@ -82,13 +86,14 @@ def compressed_names(sites: Sequence[ImageSite], channels: Sequence[str]) -> dic
     names: dict[str, list[str]] = {}
     for site in sites:
         names[site.key] = []
-        for path, channel in zip(site.names, channels, strict=True):
+        for path, channel in zip(site.derived_names, channels, strict=True):
             relative = PurePosixPath(path.split("://", 1)[-1].lstrip("/"))
             if len(relative.parts) > 1 and relative.parts[0] == site.plate:
                 relative = PurePosixPath(*relative.parts[1:])
-            name = relative.with_suffix(".png").as_posix()
+            name = relative.with_suffix(suffix).as_posix()
             if name in taken:
-                name = relative.with_name(f"{relative.stem}_{site.well}_{site.site}_{channel}.png").as_posix()
+                longer = f"{relative.stem}_{site.well}_{site.site}_{channel}{suffix}"
+                name = relative.with_name(longer).as_posix()
             taken.add(name)
             names[site.key].append(name)
     return names
@@ -134,7 +139,7 @@ def compress_plate(
     writer = FolderWriter(
         fingerprint=plan.fingerprint if not bad else fingerprint(plan.fingerprint, sorted(bad)),
         facts=_plate_facts(plan, [part["record"] for part in parts], failures),
-        fill=lambda folder: _fill(folder, work, parts),
+        fill=lambda folder: _fill(folder, work, parts, ending(plan.codec)),
         finished=work.clear,
     )
     return writer, failures
@@ -161,8 +166,8 @@ def _compress_site(
             name=site.names[number],
             lower_limit=float(plan.functions.lower_quantiles[number]),
         )
-        data = encode_png(result.pixels)
-        work.write_part(f"{part}-{number}", ".png", data)
+        data = encode(result.pixels, plan.codec)
+        work.write_part(f"{part}-{number}", ending(plan.codec), data)
         records.append(
             {
                 "file": plan.names[site.key][number],
@@ -194,6 +199,7 @@ def _plate_facts(
         "channels": list(plan.channels),
         "scaling_factor": plan.scaling_factor,
         "stretch": plan.stretch,
+        "codec": plan.codec,
         "array_shape": list(scaled_shape(plan.functions.original_shape, plan.scaling_factor)),
         "dtype": "uint16" if plan.stretch == "none" else "uint8",
         "sites": list(records),
@@ -201,12 +207,12 @@ def _plate_facts(
     }
 
 
-def _fill(folder: Path, work: WorkFolder, parts: Sequence[dict[str, Any]]) -> None:
+def _fill(folder: Path, work: WorkFolder, parts: Sequence[dict[str, Any]], suffix: str) -> None:
     for part in parts:
         for number, image in enumerate(part["record"]["images"]):
             target = folder / image["file"]
             target.parent.mkdir(parents=True, exist_ok=True)
-            _place(work.part(f"{part['record']['fingerprint']}-{number}", ".png"), target)
+            _place(work.part(f"{part['record']['fingerprint']}-{number}", suffix), target)
     if parts and parts[0]["histograms"]:
         sink = io.BytesIO()
         np.savez_compressed(sink, histograms=np.asarray([part["histograms"] for part in parts], np.int64))

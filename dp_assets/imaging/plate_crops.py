@@ -9,10 +9,23 @@ import numpy as np
 import pyarrow as pa
 
 from dp_assets.config.errors import ImageFileError
-from dp_assets.imaging.cropping import CropGeometry, extract_windows, window_origins, window_side
+from dp_assets.imaging.cropping import (
+    CropGeometry,
+    extract_windows,
+    resample_windows,
+    window_origins,
+    window_side,
+)
+from dp_assets.imaging.masks import PlateMasks, crop_masks
 from dp_assets.imaging.normalization import flat_channels
 from dp_assets.storage.crop_codec import CODEC
-from dp_assets.storage.crop_store import assemble_store, flat_cells, has_site_part, write_site_part
+from dp_assets.storage.crop_store import (
+    assemble_store,
+    cells_off_objects,
+    flat_cells,
+    has_site_part,
+    write_site_part,
+)
 from dp_assets.storage.fingerprints import fingerprint
 from dp_assets.storage.folders import FolderWriter
 from dp_assets.storage.image_sites import ImageSite, SiteFailure, failures_of, refuse_failures, usable
@@ -21,6 +34,7 @@ from dp_assets.storage.site_loop import Progress, exhaust, try_each
 from dp_assets.storage.work import WorkFolder
 
 VERSION = "1"
+_CELLS_AT_ONCE = 32
 
 
 @dataclass(frozen=True)
@@ -67,6 +81,7 @@ class CropPlan:
     cells : (well, site) -> cells.
     geometry : box size, sampling, margin.
     array_shape, dtype : (rows, cols) and type of the images that are cut (compressed ones may be scaled).
+    masks : which pixels are the cells' own; None when cells are not masked.
     """
 
     sites: Sequence[ImageSite]
@@ -75,6 +90,7 @@ class CropPlan:
     geometry: CropGeometry
     array_shape: tuple[int, int]
     dtype: str
+    masks: PlateMasks | None = None
 
     @property
     def side(self) -> int:
@@ -94,10 +110,11 @@ class CropPlan:
             CODEC,
             site.key,
             list(self.channels),
-            [self.geometry.box_size, self.geometry.sampling, self.geometry.margin],
+            list(self.geometry.facts().values()),
             list(site.original_shape),
             list(site.fingerprints),
             self.cells_of(site).fingerprint,
+            *(self.masks.site_facts(site) if self.masks is not None else ()),
         )
 
     @property
@@ -141,12 +158,11 @@ def export_crops(
     bad = {(failure.well, failure.site) for failure in unread}
     finished = [site for site in good if (site.well, site.site) not in bad]
     refuse_failures(failures, plate=plan.sites[0].plate, finished=len(finished), on_bad_site=on_bad_site)
+    parts = [fingerprints[site.key] for site in finished]
     writer = FolderWriter(
         fingerprint=plan.fingerprint if not bad else fingerprint(plan.fingerprint, sorted(bad)),
-        facts=_plate_facts(
-            plan, finished, failures, flat_cells(work, [fingerprints[s.key] for s in finished])
-        ),
-        fill=lambda folder: _fill(folder, work, [fingerprints[site.key] for site in finished]),
+        facts=_plate_facts(plan, finished, failures, work),
+        fill=lambda folder: _fill(folder, work, parts, masked=plan.masks is not None),
         finished=work.clear,
     )
     return writer, failures
@@ -155,9 +171,11 @@ def export_crops(
 def _cut_site(plan: CropPlan, site: ImageSite, work: WorkFolder, part: str, maximum_pixels: int) -> None:
     cells = plan.cells_of(site)
     side, count = plan.side, len(cells.names)
+    objects = np.empty(0, np.int64)
     if count == 0:
         # A site without cells is a finished site: nothing is read for it, and it is not tried again.
         windows = np.empty((0, side, side, len(plan.channels)), plan.dtype)
+        masks = np.empty((0, side, side), np.uint8)
         origins = np.empty((0, 2), np.int32)
     else:
         image = site.read(maximum_pixels)
@@ -170,16 +188,45 @@ def _cut_site(plan: CropPlan, site: ImageSite, work: WorkFolder, part: str, maxi
             )
         origins = window_origins(cells.centres, plan.geometry, site.original_shape, plan.array_shape)
         windows = extract_windows(image, origins, side)
-    write_site_part(work, part, windows, _columns(plan, site, cells, origins, windows))
+        if plan.masks is not None:
+            masks, objects = plan.masks.windows(
+                site, cells.centres, origins, side, plan.array_shape, maximum_pixels
+            )
+    if plan.masks is None:
+        margin = plan.geometry.margin
+        flat = flat_channels(windows[:, margin : side - margin, margin : side - margin])
+        write_site_part(work, part, windows, _columns(plan, site, cells, origins, flat))
+    else:
+        flat = _flat_inside(plan, site, cells, origins, windows, masks)
+        windows = np.concatenate([windows, masks[..., None].astype(windows.dtype)], axis=-1)
+        columns = _columns(plan, site, cells, origins, flat)
+        write_site_part(work, part, windows, {**columns, "object": objects})
+
+
+def _flat_inside(
+    plan: CropPlan,
+    site: ImageSite,
+    cells: SiteCells,
+    origins: np.ndarray,
+    windows: np.ndarray,
+    masks: np.ndarray,
+) -> np.ndarray:
+    """Channels (cells, channels) in which a masked crop is of one grey level, or empty."""
+    assert plan.masks is not None
+    found = np.ones((len(origins), len(plan.channels)), bool)
+    for start in range(0, len(origins), _CELLS_AT_ONCE):
+        some = slice(start, start + _CELLS_AT_ONCE)
+        where = (origins[some], cells.centres[some], plan.geometry, site.original_shape, plan.array_shape)
+        own = crop_masks(masks[some], *where, plan.masks.sampling)
+        found[some] = flat_channels(resample_windows(windows[some], *where), own)
+    return found
 
 
 def _columns(
-    plan: CropPlan, site: ImageSite, cells: SiteCells, origins: np.ndarray, windows: np.ndarray
+    plan: CropPlan, site: ImageSite, cells: SiteCells, origins: np.ndarray, flat: np.ndarray
 ) -> dict[str, Any]:
     count = len(cells.names)
     names = np.asarray(plan.channels, dtype=object)
-    margin = plan.geometry.margin
-    flat = flat_channels(windows[:, margin : plan.side - margin, margin : plan.side - margin])
     return {
         PLATE: [site.plate] * count,
         WELL: [site.well] * count,
@@ -198,25 +245,28 @@ def _columns(
 
 
 def _plate_facts(
-    plan: CropPlan, finished: Sequence[ImageSite], failures: Sequence[SiteFailure], flat: Mapping[str, int]
+    plan: CropPlan, finished: Sequence[ImageSite], failures: Sequence[SiteFailure], work: WorkFolder
 ) -> dict[str, Any]:
-    return {
+    parts = [plan.site_fingerprint(site) for site in finished]
+    facts = {
         "plate": plan.sites[0].plate,
         "codec": CODEC,
         "channels": list(plan.channels),
         "dtype": plan.dtype,
         "side": plan.side,
-        "geometry": {
-            "box_size": plan.geometry.box_size,
-            "sampling": plan.geometry.sampling,
-            "margin": plan.geometry.margin,
-        },
+        "geometry": plan.geometry.facts(),
         "cells": sum(len(plan.cells_of(site).names) for site in finished),
-        "flat_cells": dict(flat),
+        "flat_cells": flat_cells(work, parts),
         "sites": len(finished),
         "failures": [failure.as_dict() for failure in failures],
     }
+    if plan.masks is not None:
+        facts["mask"] = True
+        facts["mask_sampling"] = plan.masks.sampling
+        outside, shared = cells_off_objects(work, parts)
+        facts |= {"cells_without_object": outside, "cells_sharing_object": shared}
+    return facts
 
 
-def _fill(folder: Path, work: WorkFolder, parts: Sequence[str]) -> None:
-    assemble_store(folder, work, parts)
+def _fill(folder: Path, work: WorkFolder, parts: Sequence[str], *, masked: bool) -> None:
+    assemble_store(folder, work, parts, masked=masked)

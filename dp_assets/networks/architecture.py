@@ -2,8 +2,9 @@
 
 import re
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 import keras
@@ -19,12 +20,17 @@ class NetworkRequest:
     ----------
     name : the kind of network, one of `registry.available_networks()`; the case does not matter.
     input_shape : (rows, cols, channels) of a crop, in pixels.
-    classes : number of classes of the softmax head; None leaves the head out and the features are the output.
-    conv_blocks : the variant (efficientnet: 0-7 for B0-B7) or the depth (cnn: number of convolution blocks).
-    feature_dim : width of the dense layer `features` (cnn only).
+    classes : number of classes of the softmax head; None leaves all heads out and the features are the
+        output. Networks that reconstruct their input have no classes and do not look at it.
+    conv_blocks : the variant (efficientnet: 0-7 for B0-B7; resnet: 50, 101, 152; densenet: 121, 169, 201) or
+        the depth (cnn, autoencoder: number of convolution blocks).
+    feature_dim : width of the dense layer `features` (cnn and autoencoder).
     target : label column the classes come from; names the head of networks without a `ClassProb` head.
+    more_heads : (label column, number of classes) of every further head. With them the network has a list of
+        outputs, the first head first.
     dtype_policy : Keras dtype policy of the layers; features and class probabilities are float32 always.
-    initialization : "random", or "imagenet": the weights that keras.applications offers (efficientnet only).
+    initialization : "random", or "imagenet": the weights that keras.applications offers.
+    imagenet_weights : local file with these weights; None for Keras' own cache or download.
     seed : seeds the initial weights and the dropout draws.
     """
 
@@ -34,23 +40,32 @@ class NetworkRequest:
     conv_blocks: int = 0
     feature_dim: int = 256
     target: str = HEAD_NAME
+    more_heads: tuple[tuple[str, int], ...] = ()
     dtype_policy: str = "float32"
     initialization: Literal["random", "imagenet"] = "random"
+    imagenet_weights: Path | None = None
     seed: int = 0
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """A kind of network and how it is trained. Plugins register one: entry point group `dp_assets.networks`.
+    """A kind of network and how it is trained.
+
+    Plugins define one: in a file of the project's `plugins` folder, or as an entry point of the group
+    `dp_assets.networks`.
 
     Attributes
     ----------
     name : name in configuration files, lower case.
     build : makes a Keras model from a request. Input: float32 crops (cells, rows, cols, channels); output:
-        float32 class probabilities (cells, classes), or features when `request.classes` is None.
+        float32 class probabilities (cells, classes), one such tensor per head in a list when there are
+        several, or features when `request.classes` is None.
     optimizer : makes the optimizer from a learning rate.
     label_smoothing : whether `label_smoothing` of the configuration applies to the loss.
     always_augments : whether training augments the crops even when the configuration does not ask for it.
+    reconstructs : whether the output is the crop itself (cells, rows, cols, channels), trained with the mean
+        squared error.
+    feature_aliases : other names under which the network's layers are known to users, and the layers' names.
     """
 
     name: str
@@ -58,6 +73,8 @@ class Architecture:
     optimizer: Callable[[float], keras.Optimizer]
     label_smoothing: bool = True
     always_augments: bool = False
+    reconstructs: bool = False
+    feature_aliases: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 def layer_seed(seed: int, layer: str) -> int:

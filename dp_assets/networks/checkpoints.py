@@ -1,6 +1,6 @@
 """Putting the weights of a file into a network, matched by layer name, whatever Keras wrote the file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from dp_assets.config.errors import ModelError
+from dp_assets.networks.layer_matching import layers_with_weights, stored_names
 from dp_assets.networks.weight_files import StoredWeight, open_weights
 
 SHOWN_NAMES = 3
@@ -29,13 +30,26 @@ class LoadReport:
     missing: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Match:
+    """A layer of the network with its arrays in the file, in the order of `layer.weights`."""
+
+    layer: keras.layers.Layer
+    arrays: list[StoredWeight]
+
+    @property
+    def fits(self) -> bool:
+        return [tuple(weight.shape) for weight in self.layer.weights] == [a.shape for a in self.arrays]
+
+
 def load_weights_by_name(model: keras.Model, path: Path) -> LoadReport:
-    """Load a checkpoint into a network, all of it or nothing; only the head may differ from the file.
+    """Load a checkpoint into a network, all of it or nothing; only the heads may differ from the file.
 
     Parameters
     ----------
     model : the network; its weights change only when the whole file fits.
-    path : HDF5 checkpoint of the original DeepProfiler (Keras 2), or Keras 3 `.weights.h5` or `.keras`.
+    path : HDF5 checkpoint of the original DeepProfiler (Keras 2), or Keras 3 `.weights.h5` or `.keras`. What
+        the file has besides the network's layers (the head of ImageNet) is left out.
 
     Raises
     ------
@@ -44,37 +58,51 @@ def load_weights_by_name(model: keras.Model, path: Path) -> LoadReport:
 
     Source: section 6 of DeepProfiler's behaviour ("Weights by layer name from `checkpoint`").
     """
-    layers = _layers_with_weights(model)
-    head = model.output_names[0]
+    layers = layers_with_weights(model)
+    heads = set(model.output_names)
     with open_weights(path) as stored:
-        missing = [layer.name for layer in layers if layer.name not in stored]
-        pairs = [
-            (layer, _in_layer_order(layer, stored[layer.name])) for layer in layers if layer.name in stored
-        ]
-        unfit = [(layer, arrays) for layer, arrays in pairs if not _fits(layer, arrays)]
-        _refuse_other_network(model, path, head, [layer.name for layer, _ in pairs], missing)
-        _refuse_other_shapes(path, head, layers[0].name, unfit)
-        skipped = {layer.name for layer, _ in unfit}
-        fitting = [(layer, arrays) for layer, arrays in pairs if layer.name not in skipped]
-        values = [(layer, _read(path, layer.name, arrays)) for layer, arrays in fitting]
-    for layer, arrays in values:
-        layer.set_weights(arrays)
-    return LoadReport(
-        loaded=tuple(layer.name for layer, _ in values),
-        skipped=tuple(layer.name for layer, _ in unfit),
-        missing=tuple(missing),
-    )
+        matches, missing = _matched(layers, stored)
+        _refuse_other_network(model, path, heads, matches, missing)
+        _refuse_other_shapes(path, heads, layers[0].name, [match for match in matches if not match.fits])
+        return _put(path, matches, missing)
 
 
-def _layers_with_weights(model: keras.Model) -> list[keras.layers.Layer]:
-    """All layers that have weights of their own, those of nested models too."""
-    found: list[keras.layers.Layer] = []
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            found.extend(_layers_with_weights(layer))
-        elif layer.weights:
-            found.append(layer)
-    return found
+def load_matching_weights(model: keras.Model, path: Path) -> LoadReport:
+    """Load what a checkpoint and a network have in common, to train the network from there.
+
+    Layers of equal name and equal shapes take the weights of the file; all others keep theirs and are listed,
+    such as a stem for another number of channels or a head for other classes.
+
+    Parameters
+    ----------
+    model, path : as for `load_weights_by_name`.
+
+    Raises
+    ------
+    ModelError : the file cannot be read, has numbers that are not finite, or no layer in common.
+    """
+    with open_weights(path) as stored:
+        matches, missing = _matched(layers_with_weights(model), stored)
+        if not any(match.fits for match in matches):
+            raise ModelError(
+                f"has no layer in common with the network {model.name!r}",
+                where=str(path),
+                remedy="start from a checkpoint of the same network (train.model.name, conv_blocks)",
+            )
+        return _put(path, matches, missing)
+
+
+def _matched(
+    layers: Sequence[keras.layers.Layer], stored: Mapping[str, list[StoredWeight]]
+) -> tuple[list[_Match], list[str]]:
+    """The layers that the file has, with their arrays, and the names of those that it has not."""
+    names = stored_names(layers, stored)
+    matches = [
+        _Match(layer, _in_layer_order(layer, stored[names[layer.name]]))
+        for layer in layers
+        if layer.name in names
+    ]
+    return matches, [layer.name for layer in layers if layer.name not in names]
 
 
 def _in_layer_order(layer: keras.layers.Layer, stored: Sequence[StoredWeight]) -> list[StoredWeight]:
@@ -86,15 +114,24 @@ def _in_layer_order(layer: keras.layers.Layer, stored: Sequence[StoredWeight]) -
     return list(stored)
 
 
-def _fits(layer: keras.layers.Layer, arrays: Sequence[StoredWeight]) -> bool:
-    return [tuple(weight.shape) for weight in layer.weights] == [array.shape for array in arrays]
+def _put(path: Path, matches: Sequence[_Match], missing: Sequence[str]) -> LoadReport:
+    """Give every layer that fits its weights; all are read before the first is changed."""
+    fitting = [match for match in matches if match.fits]
+    values = [_read(path, match) for match in fitting]
+    for match, arrays in zip(fitting, values, strict=True):
+        match.layer.set_weights(arrays)
+    return LoadReport(
+        loaded=tuple(match.layer.name for match in fitting),
+        skipped=tuple(match.layer.name for match in matches if not match.fits),
+        missing=tuple(missing),
+    )
 
 
-def _read(path: Path, layer: str, arrays: Sequence[StoredWeight]) -> list[np.ndarray]:
-    values = [array.read() for array in arrays]
+def _read(path: Path, match: _Match) -> list[np.ndarray]:
+    values = [array.read() for array in match.arrays]
     if not all(np.isfinite(value).all() for value in values):
         raise ModelError(
-            f"the weights of layer {layer!r} are not finite",
+            f"the weights of layer {match.layer.name!r} are not finite",
             where=str(path),
             remedy="training diverged; use an earlier checkpoint, or train with a smaller learning rate",
         )
@@ -102,12 +139,12 @@ def _read(path: Path, layer: str, arrays: Sequence[StoredWeight]) -> list[np.nda
 
 
 def _refuse_other_network(
-    model: keras.Model, path: Path, head: str, present: Sequence[str], missing: Sequence[str]
+    model: keras.Model, path: Path, heads: set[str], matches: Sequence[_Match], missing: Sequence[str]
 ) -> None:
-    """A part left random would make features of noise, so every layer but the head must be in the file."""
-    if set(missing) - {head}:
+    """A part left random would make features of noise, so every layer but the heads must be in the file."""
+    if set(missing) - heads:
         some = ", ".join(missing[:SHOWN_NAMES]) + (", ..." if len(missing) > SHOWN_NAMES else "")
-        share = f"{len(missing)} of {len(present) + len(missing)}"
+        share = f"{len(missing)} of {len(matches) + len(missing)}"
         raise ModelError(
             f"lacks {share} layers of the network {model.name!r}: {some}",
             where=str(path),
@@ -115,24 +152,22 @@ def _refuse_other_network(
         )
 
 
-def _refuse_other_shapes(
-    path: Path,
-    head: str,
-    stem: str,
-    unfit: Sequence[tuple[keras.layers.Layer, Sequence[StoredWeight]]],
-) -> None:
-    for layer, arrays in unfit:
-        wanted = tuple(layer.weights[0].shape)
-        found = arrays[0].shape
+def _refuse_other_shapes(path: Path, heads: set[str], stem: str, unfit: Sequence[_Match]) -> None:
+    for match in unfit:
+        layer, wanted, found = match.layer, _shape(match.layer), match.arrays[0].shape
         if layer.name == stem and len(found) == 4 and found[:2] + found[3:] == wanted[:2] + wanted[3:]:
             raise ModelError(
                 f"was trained on {found[2]} channels, but the network takes {wanted[2]}",
                 where=str(path),
                 remedy="list in dataset.images.channels what the checkpoint was trained on, in that order",
             )
-        if layer.name != head:
+        if layer.name not in heads:
             raise ModelError(
                 f"layer {layer.name!r} has the shape {found}, but the network needs {wanted}",
                 where=str(path),
                 remedy="set conv_blocks, feature_dim and box_size to what the checkpoint was made with",
             )
+
+
+def _shape(layer: keras.layers.Layer) -> tuple[int, ...]:
+    return tuple(layer.weights[0].shape)

@@ -96,16 +96,23 @@ def _layers(file: h5py.File) -> dict[str, list[StoredWeight]]:
 
 
 def _keras2_layers(group: h5py.Group) -> dict[str, list[StoredWeight]]:
-    """Keras 2: `layer_names` on top; a group per layer with `weight_names` ("stem_bn_1/gamma:0")."""
+    """Keras 2: `layer_names` on top; a group per layer with `weight_names` ("stem_bn_1/gamma:0").
+
+    A model inside the model is one group that lists the weights of all its layers ("dense/kernel:0",
+    "conv2d/kernel:0"); its layers are taken apart.
+    """
     layers: dict[str, list[StoredWeight]] = {}
     for name in _names(group, "layer_names"):
         layer = _entry(group, name)
-        stored = [
-            StoredWeight(_variable_name(weight), _own_dataset(layer, weight))
-            for weight in _names(layer, "weight_names")
-        ]
-        if stored:
-            layers[name] = stored
+        parts: dict[str, list[StoredWeight]] = {}
+        for weight in _names(layer, "weight_names"):
+            owner, _, variable = weight.removeprefix(f"{name}/").rpartition("/")
+            stored = StoredWeight(variable.split(":")[0], _own_dataset(layer, weight))
+            parts.setdefault(owner, []).append(stored)
+        if len(parts) > 1:
+            layers |= parts
+        elif parts:
+            layers[name] = next(iter(parts.values()))
     return layers
 
 
@@ -131,10 +138,6 @@ def _names(group: h5py.Group, attribute: str) -> list[str]:
     keys = [attribute] if attribute in group.attrs else sorted(numbered, key=lambda key: (len(key), key))
     names = [name for key in keys for name in group.attrs[key]]
     return [name.decode() if isinstance(name, bytes) else str(name) for name in names]
-
-
-def _variable_name(stored: str) -> str:
-    return stored.rsplit("/", 1)[-1].split(":")[0]
 
 
 def _entry(group: h5py.Group, key: str) -> h5py.Group | h5py.Dataset:

@@ -4,11 +4,14 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from dp_assets.config.errors import ModelError, Problem
+from dp_assets.config.errors import Problem, ProjectError
 from dp_assets.config.experiment import Experiment
-from dp_assets.orchestration.assets.experiment_model import checkpoint_file, partition_of
+from dp_assets.orchestration.assets.experiment_model import partition_of
+from dp_assets.orchestration.model_imports import import_problems
+from dp_assets.orchestration.model_runs import start_from
 from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.storage.plate_tables import annotation_column
+from dp_assets.training.crop_supply import require_trainable
 
 
 def experiment_problems(
@@ -20,8 +23,9 @@ def experiment_problems(
     for experiment in experiments.values():
         if experiment.has_training:
             found += _partition_problems(experiment, index, columns)
-        if experiment.has_profile and experiment.model_source == "checkpoint":
-            found += _checkpoint_problems(experiment, project)
+            found += _training_problems(experiment, project)
+        if experiment.has_profile:
+            found += import_problems(experiment, project)
     return found
 
 
@@ -34,7 +38,7 @@ def _partition_problems(experiment: Experiment, index: pa.Table, columns: Mappin
             where,
             f"add a column {name} to the index, or name another one",
         )
-        for name in (partition.target, partition.split_field)
+        for name in (*partition.targets, partition.split_field)
         if annotation_column(name) not in columns
     ]
     if missing:
@@ -52,9 +56,16 @@ def _partition_problems(experiment: Experiment, index: pa.Table, columns: Mappin
     ]
 
 
-def _checkpoint_problems(experiment: Experiment, project: ProjectResource) -> tuple[Problem, ...]:
+def _training_problems(experiment: Experiment, project: ProjectResource) -> tuple[Problem, ...]:
+    """What keeps an experiment from training that can be known without opening a network."""
+    settings = experiment.training()
+    found: list[Problem] = []
     try:
-        checkpoint_file(experiment, project)
-    except ModelError as error:
-        return error.problems
-    return ()
+        require_trainable(settings)
+    except ProjectError as error:
+        found += error.problems
+    try:
+        start_from(experiment, settings, project)
+    except ProjectError as error:
+        found += error.problems
+    return tuple(found)

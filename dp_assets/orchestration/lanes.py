@@ -1,15 +1,17 @@
 """The asset graph of a project: shared assets once, a lane of assets per experiment."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import dagster as dg
 
 from dp_assets.config.errors import Problem
 from dp_assets.config.experiment import Experiment
 from dp_assets.config.project import Project
-from dp_assets.config.stages import Stage
+from dp_assets.config.stages import CropSettings, Stage
+from dp_assets.imaging import basic
 from dp_assets.orchestration.assets.experiment_model import trained_model_asset, training_set_asset
 from dp_assets.orchestration.assets.experiment_profiles import cell_features_asset, well_profiles_asset
+from dp_assets.orchestration.assets.plate_outlines import plate_outlines_asset
 from dp_assets.orchestration.assets.plates import image_index_asset, plate_assets
 from dp_assets.orchestration.assets.preparation import preparation_assets
 from dp_assets.orchestration.assets.single_cells import single_cells_asset
@@ -54,6 +56,8 @@ def project_graph(project: Project) -> ProjectGraph:
         return graph
     graph.add("index", image_index_asset(images.channels))
     graph.add("prepare", *plate_assets(images))
+    if any(_masks_cells(experiment) for experiment in lanes.values()):
+        graph.add("prepare", plate_outlines_asset())
     described = [e.preparation() for e in project.experiments.values() if e.has_preparation]
     # The one that also compresses, where an experiment describes illumination only.
     described.sort(key=lambda settings: settings.compression is None)
@@ -63,6 +67,10 @@ def project_graph(project: Project) -> ProjectGraph:
     for experiment in lanes.values():
         _add_lane(graph, experiment)
     return graph
+
+
+def _masks_cells(experiment: Experiment) -> bool:
+    return Stage.CROPS in experiment.stages and experiment.crops().locations.mask_objects
 
 
 def _add_crop_sets(graph: ProjectGraph, lanes: dict[str, Experiment]) -> None:
@@ -89,22 +97,11 @@ def _add_lane(graph: ProjectGraph, experiment: Experiment) -> None:
 
 
 def unavailable(experiment: Experiment) -> tuple[Problem, ...]:
-    """What the experiment asks for that this version cannot do."""
+    """What the experiment asks for that does not go together."""
     found = []
     crops = experiment.crops() if Stage.CROPS in experiment.stages else None
     if crops is not None and crops.locations.mode == "full_image":
-        found.append(_not_yet(experiment, "dataset.locations.mode", "full_image", 'use "single_cells"'))
-    if crops is not None and crops.locations.mask_objects:
-        found.append(_not_yet(experiment, "dataset.locations.mask_objects", "true", "set it to false"))
-    if experiment.model_source == "imagenet":
-        found.append(
-            _not_yet(
-                experiment,
-                "profile.checkpoint",
-                "ImageNet weights",
-                "name a checkpoint file, or train a network",
-            )
-        )
+        found += _full_image_problems(experiment, crops)
     if crops is not None and needs_plate_statistics(crops) and not experiment.has_preparation:
         found.append(
             Problem(
@@ -113,8 +110,29 @@ def unavailable(experiment: Experiment) -> tuple[Problem, ...]:
                 "add prepare.illumination_correction and prepare.compression (implement: false will do)",
             )
         )
+    if experiment.has_preparation and experiment.preparation().illumination.method == "basic":
+        found.append(replace(basic.UNAVAILABLE, where=f"{experiment.path}: {basic.UNAVAILABLE.where}"))
     return tuple(found)
 
 
-def _not_yet(experiment: Experiment, key: str, value: str, remedy: str) -> Problem:
-    return Problem(f"{value} is not available in this version", f"{experiment.path}: {key}", remedy)
+def _full_image_problems(experiment: Experiment, crops: CropSettings) -> list[Problem]:
+    found = []
+    locations = crops.locations
+    if locations.mask_objects:
+        found.append(
+            Problem(
+                "mask_objects is true, but in full_image mode there is no cell to mask",
+                f"{experiment.path}: dataset.locations.mask_objects",
+                'set it to false, or use the mode "single_cells"',
+            )
+        )
+    if crops.single_cells.sampling == "exact" and locations.view_size != locations.box_size:
+        found.append(
+            Problem(
+                f'sampling is "exact", whole pixels, but windows of {locations.view_size} pixels '
+                f"are resized to {locations.box_size}",
+                f"{experiment.path}: single_cells.sampling",
+                'write "sampling": "original", or a view_size equal to box_size',
+            )
+        )
+    return found

@@ -1,61 +1,114 @@
 """Running networks for the assets: the device is set up first, and only then is Keras imported."""
 
-from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import dagster as dg
 import numpy as np
 import pyarrow as pa
 
-from dp_assets.config.errors import TrainingDataError
+from dp_assets.config.errors import ModelError, TrainingDataError
+from dp_assets.config.experiment import Experiment
+from dp_assets.config.sections import ModelSettings
 from dp_assets.config.stages import TrainingSettings
 from dp_assets.orchestration.accelerator_resource import AcceleratorResource
-from dp_assets.orchestration.assets.single_cells import PREFIX
-from dp_assets.orchestration.crop_inputs import crop_geometry
+from dp_assets.orchestration.crop_supplies import supply_of_project
 from dp_assets.orchestration.progress import reporter
 from dp_assets.orchestration.project_resource import ProjectResource
-from dp_assets.storage.crop_store import CropStore
 from dp_assets.storage.folders import FolderWriter
 from dp_assets.storage.model_folder import ModelFolder
 from dp_assets.storage.tables import read_provenance
-from dp_assets.training.model_plan import ImportPlan, TrainingPlan
+from dp_assets.training.crop_supply import crop_origin, require_trainable, require_unchanged
+from dp_assets.training.model_plan import TrainingPlan, find_weights
 from dp_assets.training.training_set import TrainingSet
-
-if TYPE_CHECKING:
-    from dp_assets.profiling.extraction import FeatureExtractor
 
 
 def training_plan(
-    settings: TrainingSettings, training_set: pa.Table, project: ProjectResource, precision: str
+    experiment: Experiment, training_set: pa.Table, project: ProjectResource, precision: str
 ) -> TrainingPlan:
-    """What a training is made from, with the crop stores the training set was drawn from.
+    """What a training is made from, with the crops or images the training set was drawn from.
 
     Raises
     ------
-    TrainingDataError : crops changed after the training set was made.
+    TrainingDataError : they changed after the training set was made, or are not there any more.
+    ModelError : the crop generator cannot train, or a weights file is not found.
     """
+    settings = experiment.training()
+    logging = settings.logging
+    require_trainable(settings)
     facts = read_provenance(training_set.schema)
-    stores = {}
-    for plate, fingerprint in facts["stores"].items():
-        stores[plate] = CropStore.open(project.path((PREFIX, settings.set_name), plate))
-        if stores[plate].fingerprint != fingerprint:
-            raise TrainingDataError(
-                f"the crops of plate {plate} changed after the training set was made",
-                where=f"{PREFIX}/{settings.set_name}",
-                remedy="materialize training_set again, then trained_model",
-            )
+    if "sources" not in facts:
+        raise TrainingDataError(
+            "the training set was made by an earlier version",
+            where=f"{experiment.name}/training_set",
+            remedy="materialize training_set again, then trained_model",
+        )
+    supply = supply_of_project(settings, facts["sources"], project)
+    what = "crops" if crop_origin(settings) == "stores" else "images"
+    require_unchanged(facts["sources"], supply.fingerprints(training_set), what)
     return TrainingPlan(
         settings=settings,
-        training_set=TrainingSet(training_set, tuple(facts["classes"]), facts["left_out"]),
-        stores=stores,
-        geometry=crop_geometry(settings),
+        training_set=TrainingSet(
+            training_set,
+            tuple((target, tuple(classes)) for target, classes in facts["heads"]),
+            facts["left_out"],
+            facts["unlabelled"],
+        ),
+        supply=supply,
         plate_ranges={
             plate: (np.asarray(lower), np.asarray(upper))
             for plate, (lower, upper) in facts["plate_ranges"].items()
         },
         precision=precision,
+        start_from=start_from(experiment, settings, project),
+        imagenet_weights=imagenet_weights(settings.model, project)
+        if settings.network.initialization == "imagenet"
+        else None,
+        plugins=project.layout.root / "plugins",
+        comet_key=project.layout.config / logging.comet if logging.comet is not None else None,
+        mlflow=_mlflow_address(logging.mlflow, project),
+        name=experiment.name,
+    )
+
+
+def _mlflow_address(given: str | None, project: ProjectResource) -> str | None:
+    """The address of a server as it is; a relative folder as one of the project."""
+    if given is None or "://" in given or given.startswith("databricks"):
+        return given
+    return str(project.layout.root / given)
+
+
+def start_from(experiment: Experiment, settings: TrainingSettings, project: ProjectResource) -> Path | None:
+    name = settings.model.start_from
+    if name is None:
+        return None
+    folders = checkpoint_folders(experiment.name, project)
+    return find_weights(name, folders, f"{experiment.path}: model.start_from")
+
+
+def checkpoint_folders(experiment: str, project: ProjectResource) -> list[Path]:
+    """Where weight files that a configuration names are looked for, in order."""
+    layout = project.layout
+    return [layout.root / "outputs" / experiment / "checkpoint", layout.pretrained]
+
+
+def imagenet_weights(settings: ModelSettings, project: ProjectResource) -> Path | None:
+    """The local file with ImageNet weights, where `model.imagenet_weights` names one.
+
+    Raises
+    ------
+    ModelError : it is neither in `inputs/pretrained`, nor that path (relative ones: of the project).
+    """
+    if settings.imagenet_weights is None:
+        return None
+    layout = project.layout
+    places = [folder / settings.imagenet_weights for folder in (layout.pretrained, layout.root)]
+    for path in places:
+        if path.is_file():
+            return path
+    raise ModelError(
+        f"there is no file {settings.imagenet_weights!r}",
+        where="model.imagenet_weights",
+        remedy="put the file at one of: " + ", ".join(map(str, dict.fromkeys(places))),
     )
 
 
@@ -94,8 +147,16 @@ def run_training(
             progress=log_epoch,
             finished=work.clear,
         )
+    if outcome.initial is not None:
+        first = outcome.initial
+        left = ", ".join((*first.skipped, *first.missing)) or "none"
+        context.log.info(f"{first.loaded} layers began with the weights of {first.file}; anew: {left}")
+    if outcome.stopped_early:
+        context.log.info(f"a callback stopped the training after epoch {outcome.epochs}")
     if outcome.resumed_from:
         context.log.info(f"went on after epoch {outcome.resumed_from} of an earlier run")
+    for channels, count in plan.supply.flat.items():
+        context.log.warning(f"{count} crops are flat in {channels}; others took their place")
     return writer
 
 
@@ -105,53 +166,3 @@ def _published_model(context: dg.AssetExecutionContext, project: ProjectResource
     except FileNotFoundError:
         return None
     return folder.local_path(project.layout.work / "models")
-
-
-def run_import(
-    context: dg.AssetExecutionContext, plan: ImportPlan, accelerator: AcceleratorResource
-) -> FolderWriter:
-    """Load a checkpoint into a network; returns the model folder to publish."""
-    accelerator.apply(context.log)
-    from dp_assets.training.model_import import import_checkpoint
-
-    writer, report = import_checkpoint(plan)
-    context.log.info(f"{len(report.loaded)} layers loaded from {plan.checkpoint}")
-    for names, what in ((report.skipped, "left out (other shape)"), (report.missing, "not in the file")):
-        if names:
-            context.log.warning(f"layers {what}: {', '.join(names)}")
-    return writer
-
-
-def extractor_loader(
-    context: dg.AssetExecutionContext,
-    model: ModelFolder,
-    checkpoint: str | None,
-    layer: str,
-    batch_size: int,
-    project: ProjectResource,
-    accelerator: AcceleratorResource,
-) -> Callable[[], "FeatureExtractor"]:
-    """A function that sets up the device, opens the model and returns the feature extractor."""
-
-    def load() -> "FeatureExtractor":
-        accelerator.apply(context.log)
-        folder = model.local_path(project.layout.work / "models")
-        return _extractor(folder, model.fingerprint, checkpoint, layer, batch_size, accelerator.xla)
-
-    return load
-
-
-@lru_cache(maxsize=1)
-def _extractor(
-    folder: Path,
-    fingerprint: str,  # noqa: ARG001 (a model made again under the same path is another one)
-    checkpoint: str | None,
-    layer: str,
-    batch_size: int,
-    xla: bool,
-) -> "FeatureExtractor":
-    """The extractor, kept for the next plate of this process: the network is opened and compiled once."""
-    from dp_assets.profiling.extraction import FeatureExtractor
-    from dp_assets.training.model_loading import load_trained_network
-
-    return FeatureExtractor(load_trained_network(folder, checkpoint), layer, batch_size, xla=xla)

@@ -8,6 +8,7 @@ import dagster as dg
 from pydantic import create_model
 from upath import UPath
 
+from dp_assets.config.folders import Folders
 from dp_assets.config.project import MAXIMUM_IMAGE_PIXELS, Project
 from dp_assets.storage.folders import Folder, open_folder
 from dp_assets.storage.index_file import IndexLocation, find_index
@@ -30,6 +31,7 @@ class ProjectResource(dg.ConfigurableResource):
     cores : threads for reading and computing; 0 for all.
     maximum_image_pixels : larger images are refused before they are decoded.
     image_roots : folders outside `inputs/images` that may hold images.
+    images, locations, index : where they lie, when not in `inputs`; empty for the usual places.
     """
 
     root: str
@@ -38,6 +40,9 @@ class ProjectResource(dg.ConfigurableResource):
     cores: int = 0
     maximum_image_pixels: int = MAXIMUM_IMAGE_PIXELS
     image_roots: list[str] = []  # noqa: RUF012 (pydantic copies defaults)
+    images: str = ""
+    locations: str = ""
+    index: str = ""
 
     @classmethod
     def of(cls, project: Project) -> "ProjectResource":
@@ -55,6 +60,9 @@ class ProjectResource(dg.ConfigurableResource):
             "cores": (int, settings.cores or 0),
             "maximum_image_pixels": (int, settings.maximum_image_pixels),
             "image_roots": (list[str], list(settings.image_roots)),
+            "images": (str, project.folders.images or ""),
+            "locations": (str, project.folders.locations or ""),
+            "index": (str, project.folders.index or ""),
         }
         fixed: Any = create_model(cls.__name__, __base__=cls, __doc__=cls.__doc__, **fields)
         return fixed()
@@ -62,7 +70,8 @@ class ProjectResource(dg.ConfigurableResource):
     @property
     def layout(self) -> ProjectLayout:
         """Where everything lies."""
-        return ProjectLayout.of(Path(self.root), self.store or None)
+        folders = Folders(self.images or None, self.locations or None, self.index or None)
+        return ProjectLayout.of(Path(self.root), self.store or None, folders)
 
     @property
     def workers(self) -> int:
@@ -71,7 +80,8 @@ class ProjectResource(dg.ConfigurableResource):
 
     def index_location(self) -> IndexLocation:
         """The index file and what its paths are relative to. Raises ImageIndexError when there is none."""
-        return IndexLocation(find_index(self.layout.metadata), self.layout.images, tuple(self.image_roots))
+        index = self.layout.index or find_index(self.layout.metadata)
+        return IndexLocation(index, self.layout.images, tuple(self.image_roots))
 
     def image_location(self) -> IndexLocation:
         """What image paths are relative to, without looking for the index."""

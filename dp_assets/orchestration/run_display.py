@@ -1,7 +1,8 @@
 """Running stages with a progress display: one line per plate and stage, and the message of what failed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -33,11 +34,17 @@ def run_stages(
     experiments: Sequence[str],
     *,
     overrides: Overrides | None = None,
+    run_config: Mapping[str, Any] | None = None,
     force: bool,
     verbose: bool,
     console: Console,
 ) -> list[StageOutcome]:
     """Run stages in order for all or some plates, showing progress; stops after a stage that failed.
+
+    Parameters
+    ----------
+    overrides : keys of experiments set for this run.
+    run_config : Dagster's, such as a file of `configs/runs`.
 
     Raises
     ------
@@ -66,7 +73,16 @@ def run_stages(
             if any(not done.succeeded and done.stage != stage for done in outcomes):
                 break
             display.begin(stage, plate)
-            outcome = run_stage(defs, instance, keys[stage], stage, plate, force=force, verbose=verbose)
+            outcome = run_stage(
+                defs,
+                instance,
+                keys[stage],
+                stage,
+                plate,
+                force=force,
+                verbose=verbose,
+                run_config=run_config,
+            )
             display.end(outcome)
             outcomes.append(outcome)
     return outcomes

@@ -2,15 +2,17 @@
 
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 from dagster import DagsterInstance
 
 from dp_assets.config.errors import ConfigurationError, ProjectError
+from dp_assets.config.inheritance import merged
 from dp_assets.orchestration.jobs import PLATE_STAGES
 from dp_assets.orchestration.lanes import ProjectGraph
 from dp_assets.orchestration.lost_runs import release_lost_runs
@@ -131,12 +133,18 @@ def run_stage(
     *,
     force: bool,
     verbose: bool,
+    run_config: Mapping[str, Any] | None = None,
 ) -> StageOutcome:
-    """Materialize assets in this process and say how it went."""
+    """Materialize assets in this process and say how it went.
+
+    Parameters
+    ----------
+    run_config : of Dagster, such as a file of `configs/runs`; what the run needs by itself is added to it.
+    """
     started = time.monotonic()
     job = defs.resolve_implicit_global_asset_job_def()
     result = job.execute_in_process(
-        run_config=_run_config(defs, keys, force, verbose),
+        run_config=merged(run_config or {}, _run_config(defs, keys, force, verbose)),
         instance=instance,
         asset_selection=list(keys),
         partition_key=plate,

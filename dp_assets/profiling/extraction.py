@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from dp_assets.config.errors import ModelError
+from dp_assets.profiling.network_input import resized_crops
 
 SHOWN_LAYERS = 5
 
@@ -22,7 +23,16 @@ class FeatureExtractor:
     Source: section 6 of DeepProfiler's behaviour ("output of `feature_layer`, spatial axes averaged").
     """
 
-    def __init__(self, model: keras.Model, layer: str, batch_size: int, *, xla: bool = False) -> None:
+    def __init__(
+        self,
+        model: keras.Model,
+        layer: str,
+        batch_size: int,
+        *,
+        crop_size: int | None = None,
+        front: keras.Model | None = None,
+        xla: bool = False,
+    ) -> None:
         """Prepare the extraction.
 
         Parameters
@@ -30,11 +40,14 @@ class FeatureExtractor:
         model : network from float32 crops (cells, rows, cols, channels).
         layer : name of the layer whose output is wanted, at any stage of the network.
         batch_size : at least 1.
+        crop_size : rows and columns of a crop, when crops are to be resized to the network's input.
+        front : what makes the network's input of crops; None when it is crops.
         xla : compile with XLA (slower on CPUs). JAX compiles with it always.
 
         Raises
         ------
-        ModelError : there is no such layer, or the batch size is not positive.
+        ModelError : there is no such layer, the network does not take what `front` makes, or the batch size
+            is not positive.
         """
         if batch_size < 1:
             raise ModelError(
@@ -44,8 +57,12 @@ class FeatureExtractor:
             )
         self.layer = layer
         self.batch_size = batch_size
-        self._crop_shape = tuple(model.inputs[0].shape[1:])
-        self._network = keras.Model(model.inputs, _pooled(_find_layer(model, layer).output))
+        network = keras.Model(model.inputs, _pooled(_find_layer(model, layer).output))
+        _, rows, _, channels = model.inputs[0].shape
+        if front is None and crop_size is not None and crop_size != rows:
+            front = resized_crops(crop_size, rows, channels)
+        self._network = network if front is None else _after(front, network)
+        self._crop_shape = tuple(self._network.inputs[0].shape[1:])
         self._network.compile(jit_compile=xla or keras.backend.backend() == "jax")
         self.dimension: int = int(self._network.output_shape[-1])
 
@@ -85,6 +102,18 @@ class FeatureExtractor:
         filled = np.zeros((self.batch_size, *self._crop_shape), np.float32)
         filled[: len(batch)] = batch
         return filled
+
+
+def _after(front: keras.Model, network: keras.Model) -> keras.Model:
+    """`network` on what `front` makes of crops."""
+    made, taken = tuple(front.output_shape[1:]), tuple(network.inputs[0].shape[1:])
+    if made != taken:
+        raise ModelError(
+            f"the network takes images (rows, cols, channels) of {taken}; each channel alone gives {made}",
+            where="train.model.crop_generator",
+            remedy="repeat_channel_crop_generator needs a network of three channels; use another generator",
+        )
+    return keras.Model(front.input, network(front.output))
 
 
 def _find_layer(model: keras.Model, name: str) -> keras.layers.Layer:

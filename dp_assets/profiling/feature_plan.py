@@ -25,6 +25,7 @@ class FeaturePlan:
     model_fingerprint, layer, precision : which numbers come out.
     network : prefix of the feature names.
     batch_size : cells per forward pass.
+    repeated_channels : names of the crops' channels where each goes through the network on its own.
     """
 
     source: SiteCrops
@@ -35,6 +36,12 @@ class FeaturePlan:
     precision: str
     network: str
     batch_size: int
+    repeated_channels: tuple[str, ...] = ()
+
+    def feature_names(self, dimension: int) -> list[str]:
+        """The names of a cell's `dimension` features; with repeated channels they name the channel too."""
+        prefixes = [f"{self.network}_{channel}" for channel in self.repeated_channels] or [self.network]
+        return [f"{prefix}_{number}" for prefix in prefixes for number in range(dimension // len(prefixes))]
 
     @property
     def sites(self) -> Sequence[ImageSite]:
@@ -57,6 +64,8 @@ class FeaturePlan:
             self.normalization,
             plate_range,
             [self.model_fingerprint, self.layer, self.precision, self.batch_size],
+            # Where channels go together, features stay what they were before channels could be repeated.
+            *([list(self.repeated_channels)] if self.repeated_channels else []),
         )
 
     @property

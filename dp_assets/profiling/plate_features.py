@@ -2,11 +2,11 @@
 
 import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
 
-from dp_assets.profiling.extraction import FeatureExtractor
 from dp_assets.profiling.feature_plan import FeaturePlan
 from dp_assets.storage.fingerprints import fingerprint
 from dp_assets.storage.image_sites import ImageSite, SiteFailure, failures_of, refuse_failures, usable
@@ -19,9 +19,17 @@ CELLS_PER_ROW_GROUP = 16_000
 BATCHES_PER_POOL = 8
 
 
+class Extractor(Protocol):
+    """Features of crops: float32 (cells, rows, cols, channels) in, float32 (cells, `dimension`) out."""
+
+    dimension: int
+
+    def __call__(self, crops: np.ndarray) -> np.ndarray: ...
+
+
 def extract_plate(
     plan: FeaturePlan,
-    load_extractor: Callable[[], FeatureExtractor],
+    load_extractor: Callable[[], Extractor],
     *,
     work: WorkFolder,
     workers: int,
@@ -66,7 +74,7 @@ def extract_plate(
     bad = {(failure.well, failure.site) for failure in unread}
     finished = [site for site in with_cells if (site.well, site.site) not in bad]
     refuse_failures(failures, plate=plan.sites[0].plate, finished=len(finished), on_bad_site=on_bad_site)
-    names = [f"{plan.network}_{number}" for number in range(extractor.dimension)]
+    names = plan.feature_names(extractor.dimension)
     identity = [pa.field(name, pa.string()) for name in (PLATE, WELL, SITE, CELL)]
     schema = pa.schema([*identity, *(pa.field(name, pa.float32()) for name in names)])
     stream = TableStream(
@@ -87,7 +95,7 @@ def extract_plate(
 
 
 def _pooled(
-    crops_by_site: Iterable[tuple[ImageSite, np.ndarray]], extractor: FeatureExtractor, pool_size: int
+    crops_by_site: Iterable[tuple[ImageSite, np.ndarray]], extractor: Extractor, pool_size: int
 ) -> Iterator[tuple[ImageSite, np.ndarray]]:
     """Features site by site, computed on the cells of many sites together so that batches are full."""
     waiting: list[tuple[ImageSite, np.ndarray]] = []
@@ -103,7 +111,7 @@ def _pooled(
 
 
 def _extract(
-    waiting: Sequence[tuple[ImageSite, np.ndarray]], extractor: FeatureExtractor
+    waiting: Sequence[tuple[ImageSite, np.ndarray]], extractor: Extractor
 ) -> Iterator[tuple[ImageSite, np.ndarray]]:
     features = extractor(np.concatenate([crops for _, crops in waiting]))
     ends = np.cumsum([len(crops) for _, crops in waiting])

@@ -2,8 +2,11 @@
 
 A store is a published folder: `crops.bin` (windows one after the other), `index.parquet` (where each cell's
 window lies, where it came from and where the true centre is) and the manifest. No labels and no splits: those
-may change without touching a pixel. Resampling to the crop a network sees, and normalisation, happen when
-crops are read.
+may change without touching a pixel. Resampling to the crop a network sees, masking and normalisation happen
+when crops are read.
+
+A store of masked cells holds one more plane after the channels of every window: 255 on the pixels of the
+cell's own object, 0 elsewhere. Its index says which object that is.
 """
 
 import io
@@ -13,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -24,7 +27,7 @@ from dp_assets.config.errors import StoreError
 from dp_assets.storage.atomic import is_local
 from dp_assets.storage.crop_codec import CODEC, decode_window, encode_window
 from dp_assets.storage.folders import Folder, open_folder
-from dp_assets.storage.schemas import CROP_INDEX
+from dp_assets.storage.schemas import CROP_INDEX, MASKED_CROP_INDEX, TableSchema
 from dp_assets.storage.tables import read_table
 from dp_assets.storage.work import WorkFolder
 
@@ -32,9 +35,14 @@ WINDOWS = "crops.bin"
 INDEX = "index.parquet"
 
 
-def empty_index() -> pa.Table:
+def empty_index(*, masked: bool = False) -> pa.Table:
     """The index of a store without cells."""
-    return pa.schema([pa.field(name, kind) for name, (kind, _) in CROP_INDEX.required.items()]).empty_table()
+    required = _index_schema(masked).required
+    return pa.schema([pa.field(name, kind) for name, (kind, _) in required.items()]).empty_table()
+
+
+def _index_schema(masked: bool) -> TableSchema:
+    return MASKED_CROP_INDEX if masked else CROP_INDEX
 
 
 def write_site_part(work: WorkFolder, fingerprint: str, windows: np.ndarray, columns: dict[str, Any]) -> None:
@@ -42,13 +50,14 @@ def write_site_part(work: WorkFolder, fingerprint: str, windows: np.ndarray, col
 
     Parameters
     ----------
-    windows : (cells, side, side, channels), uint8 or uint16.
-    columns : the index columns except `offset` and `length`, one value per cell.
+    windows : (cells, side, side, channels), uint8 or uint16; of masked cells with the mask as last plane.
+    columns : the index columns except `offset` and `length`, one value per cell; of masked cells with
+        `object`.
     """
     encoded = [encode_window(window) for window in windows]
     lengths = [len(data) for data in encoded]
     offsets = np.cumsum([0, *lengths])[:-1]
-    types = {name: kind for name, (kind, _) in CROP_INDEX.required.items()}
+    types = {name: kind for name, (kind, _) in _index_schema("object" in columns).required.items()}
     data = {**columns, "offset": offsets, "length": lengths}
     index = pa.table({name: pa.array(data[name], kind) for name, kind in types.items()})
     work.write_part(fingerprint, ".bin", b"".join(encoded))
@@ -73,9 +82,27 @@ def flat_cells(work: WorkFolder, fingerprints: Iterable[str]) -> dict[str, int]:
     return counts
 
 
-def assemble_store(folder: Path, work: WorkFolder, fingerprints: Iterable[str]) -> pa.Table:
-    """Write `crops.bin` and `index.parquet` from site parts, in the order given; return the index."""
-    indexes = [empty_index()]
+def cells_off_objects(work: WorkFolder, fingerprints: Iterable[str]) -> tuple[int, int]:
+    """How many masked cells of finished sites lie on no object, and how many share theirs."""
+    outside = shared = 0
+    for fingerprint in fingerprints:
+        objects = read_table(work.part(fingerprint, ".parquet"), ["object"])["object"].to_numpy()
+        _, counts = np.unique(objects[objects > 0], return_counts=True)
+        outside += int((objects <= 0).sum())
+        shared += int(counts[counts > 1].sum())
+    return outside, shared
+
+
+def assemble_store(
+    folder: Path, work: WorkFolder, fingerprints: Iterable[str], *, masked: bool = False
+) -> pa.Table:
+    """Write `crops.bin` and `index.parquet` from site parts, in the order given; return the index.
+
+    Parameters
+    ----------
+    masked : whether the parts are of masked cells.
+    """
+    indexes = [empty_index(masked=masked)]
     offset = 0
     with (folder / WINDOWS).open("wb") as sink:
         for fingerprint in fingerprints:
@@ -85,7 +112,7 @@ def assemble_store(folder: Path, work: WorkFolder, fingerprints: Iterable[str]) 
             indexes.append(part.set_column(part.schema.get_field_index("offset"), "offset", shifted))
             sink.write(data)
             offset += len(data)
-    index = CROP_INDEX.enforce(pa.concat_tables(indexes))
+    index = _index_schema(masked).enforce(pa.concat_tables(indexes))
     pq.write_table(index, folder / INDEX, compression="zstd")
     return index
 
@@ -97,7 +124,7 @@ class CropStore:
     Attributes
     ----------
     folder : the published folder; its manifest holds `channels`, `dtype`, `side`, `geometry`, `cells`,
-        `failures`.
+        `failures`; of masked cells also `mask` and `mask_sampling`.
     """
 
     folder: Folder
@@ -120,6 +147,11 @@ class CropStore:
         return tuple(self.folder.manifest["channels"])
 
     @property
+    def mask_sampling(self) -> Literal["nearest", "original"] | None:
+        """How crops are masked, "nearest" or "original"; None when the cells are not masked."""
+        return self.folder.manifest["mask_sampling"] if self.folder.manifest.get("mask") else None
+
+    @property
     def side(self) -> int:
         """Rows and columns of every window, in pixels."""
         return int(self.folder.manifest["side"])
@@ -136,14 +168,14 @@ class CropStore:
 
     @cached_property
     def index(self) -> pa.Table:
-        """One row per cell, in the order of the windows (schema `crop index`)."""
-        return CROP_INDEX.enforce(read_table(self.folder.path / INDEX))
+        """One row per cell, in the order of the windows (schema `crop index`, or `masked crop index`)."""
+        return _index_schema(self.mask_sampling is not None).enforce(read_table(self.folder.path / INDEX))
 
     def __len__(self) -> int:
         return int(self.folder.manifest["cells"])
 
     def windows(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
-        """The windows of some cells, in the order asked for.
+        """The windows of some cells, in the order asked for, not masked.
 
         Parameters
         ----------
@@ -153,7 +185,23 @@ class CropStore:
         -------
         (cells, side, side, channels) array of the store's dtype.
         """
-        shape = (self.side, self.side, len(self.channels))
+        return self._planes(rows)[..., : len(self.channels)]
+
+    def windows_and_masks(self, rows: Sequence[int] | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The windows of some masked cells, and which pixels are the cell's own.
+
+        Returns
+        -------
+        Windows as `windows`, and masks (cells, side, side) uint8: 255 on the cell's own object, 0 elsewhere.
+        """
+        if self.mask_sampling is None:
+            raise ValueError(f"Expected a store of masked cells. Received {self.folder.path}.")
+        planes = self._planes(rows)
+        return planes[..., :-1], planes[..., -1].astype(np.uint8)
+
+    def _planes(self, rows: Sequence[int] | np.ndarray) -> np.ndarray:
+        """(cells, side, side, channels), with the mask as one more channel where there is one."""
+        shape = (self.side, self.side, len(self.channels) + (self.mask_sampling is not None))
         out = np.empty((len(rows), *shape), self.dtype)
         for position, row in enumerate(rows):
             data = self._read(int(self._offsets[row]), int(self._lengths[row]))

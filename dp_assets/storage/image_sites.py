@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pyarrow as pa
 from upath import UPath
 
 from dp_assets.config.errors import ImageFileError, Problem, StoreError
+from dp_assets.storage.derived_names import derived_names
+from dp_assets.storage.image_planes import WHOLE_FILE, PlaneSelection, split_plane
 from dp_assets.storage.images import DEFAULT_MAXIMUM_PIXELS, read_image
+from dp_assets.storage.plane_files import read_planes
 from dp_assets.storage.schemas import SITE, WELL
 
 
@@ -21,11 +24,13 @@ class ImageSite:
     ----------
     plate, well, site : its names.
     original_shape : (rows, cols) of the images as they came from the microscope.
-    images : one file per channel, in the order of the configuration.
+    images : one file per channel, in the order of the configuration; channels may share one.
     fingerprints : one content fingerprint per channel.
     names : the channel paths as the index gives them (for messages and for the names of derived files).
     problem : why the site cannot be used; None when it can.
     array_shape : (rows, cols) that the images must have; None when any size will do.
+    planes : which plane of its file each channel is; empty when every file is a single image.
+    channels : names of the channels; empty where nothing needs them.
     """
 
     plate: str
@@ -37,6 +42,16 @@ class ImageSite:
     names: tuple[str, ...]
     problem: str | None = None
     array_shape: tuple[int, int] | None = None
+    planes: tuple[PlaneSelection, ...] = ()
+    channels: tuple[str, ...] = ()
+
+    @property
+    def derived_names(self) -> tuple[str, ...]:
+        """One relative name per channel for files made from it, the ending to be replaced.
+
+        A file of one image gives its name (`names`); planes of one file get the channel's name behind it.
+        """
+        return derived_names(self.names, self.planes, self.channels) if any(self.planes) else self.names
 
     @property
     def key(self) -> str:
@@ -44,14 +59,14 @@ class ImageSite:
         return f"{self.plate}/{self.well}/{self.site}"
 
     def read(self, maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS) -> np.ndarray:
-        """The images of all channels, (rows, cols, channels), uint8 or uint16.
+        """The images of all channels, (rows, cols, channels), uint8 or uint16; each file is opened once.
 
         Raises
         ------
         ImageFileError : a file is missing or damaged, of another size than when it was inspected, or the
             channels differ in size or type.
         """
-        planes = [read_image(path, maximum_pixels=maximum_pixels) for path in self.images]
+        planes = self._planes(maximum_pixels)
         first = planes[0]
         for plane, path in zip(planes, self.images, strict=True):
             if plane.shape != first.shape or plane.dtype != first.dtype:
@@ -68,6 +83,20 @@ class ImageSite:
                 remedy="the file has changed since plate_images was made: materialize plate_images again",
             )
         return np.stack(planes, axis=-1)
+
+    def _planes(self, maximum_pixels: int) -> list[np.ndarray]:
+        """The image of each channel, (rows, cols)."""
+        selections = self.planes or (WHOLE_FILE,) * len(self.images)
+        found: dict[int, np.ndarray] = {}
+        for file in dict.fromkeys(self.images):
+            numbers = [number for number, image in enumerate(self.images) if image == file]
+            wanted = [selections[number] for number in numbers]
+            if any(wanted):
+                pixels = read_planes(file, wanted, maximum_pixels)
+            else:
+                pixels = [read_image(file, maximum_pixels=maximum_pixels)] * len(numbers)
+            found.update(zip(numbers, pixels, strict=True))
+        return [found[number] for number in range(len(self.images))]
 
 
 @dataclass(frozen=True)
@@ -114,6 +143,12 @@ def sites_of_plate(
     return [_site(plate, key, [by_site[key][name] for name in channels], paths) for key in keys]
 
 
+def _plane_of(row: dict, file: Path | UPath) -> PlaneSelection:
+    """Which plane of its file the path of a plate_images row means."""
+    is_name = file.name == PurePosixPath(row["path"]).name
+    return WHOLE_FILE if is_name or row["problem"] else split_plane(row["path"])[1]
+
+
 def _site(plate: str, key: tuple[str, str], rows: list[dict], paths: dict[str, Path | UPath]) -> ImageSite:
     problems = [row["problem"] for row in rows if row["problem"]]
     shape = (rows[0]["height"] or 0, rows[0]["width"] or 0)
@@ -127,6 +162,8 @@ def _site(plate: str, key: tuple[str, str], rows: list[dict], paths: dict[str, P
         names=tuple(row["path"] for row in rows),
         problem="; ".join(problems) or None,
         array_shape=shape,
+        planes=tuple(_plane_of(row, paths[row["path"]]) for row in rows),
+        channels=tuple(row["channel"] for row in rows),
     )
 
 

@@ -14,8 +14,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from upath import UPath
 
-from dp_assets.config.errors import ImageIndexError, Problem
+from dp_assets.config.errors import ImageFileError, ImageIndexError, Problem
+from dp_assets.storage.atomic import is_local
 from dp_assets.storage.csv_strings import read_csv_strings
+from dp_assets.storage.image_planes import WHOLE_FILE, PlaneSelection, split_plane
 from dp_assets.storage.schemas import IMAGE_INDEX, PLATE, SITE, SITE_KEY, WELL
 
 INDEX_NAMES = ("index.csv", "index.parquet")
@@ -129,10 +131,10 @@ def _read_parquet_strings(path: Path | UPath) -> pd.DataFrame:
             ) from error
     frame = frame[[name for name in frame.columns if not ROW_INDEX_COLUMN.fullmatch(name)]]
     frame.index = pd.RangeIndex(1, len(frame) + 1, name="row")
-    return frame.astype(object).map(_as_identifier)
+    return frame.astype(object).map(as_identifier)
 
 
-def _as_identifier(value: Any) -> str:
+def as_identifier(value: Any) -> str:
     """A value of a typed column as the string a user would write for it."""
     if value is None or (pd.api.types.is_scalar(value) and pd.isna(value)):
         return ""
@@ -221,7 +223,7 @@ def _path_problems(frame: pd.DataFrame, channels: Sequence[str], location: Index
     found = []
     for channel in channels:
         for row, value in zip(frame.index, frame[channel], strict=True):
-            why = why_outside(value, location.image_roots)
+            why = why_outside(value, location.image_roots) or _why_no_plane(value, location)
             if why:
                 found.append(
                     _problem(
@@ -234,6 +236,16 @@ def _path_problems(frame: pd.DataFrame, channels: Sequence[str], location: Index
                     )
                 )
     return found
+
+
+def _why_no_plane(value: str, location: IndexLocation) -> str | None:
+    """Why what stands behind a path is no plane of it; None when it is, or nothing does."""
+    if "#" not in value:
+        return None
+    try:
+        return why_outside(locate_image(value, location).path, location.image_roots)
+    except ImageFileError as error:
+        return error.problems[0].what
 
 
 def why_outside(value: str, image_roots: Sequence[str]) -> str | None:
@@ -260,3 +272,36 @@ def resolve_image(value: str, location: IndexLocation) -> Path | UPath:
     if value.startswith("/"):
         return Path(value)
     return location.images / value
+
+
+@dataclass(frozen=True)
+class ImageReference:
+    """What a channel path of the index means.
+
+    Attributes
+    ----------
+    path : as the index gives it, without the plane.
+    file : the file, or the group of an image inside an OME-Zarr.
+    selection : what stands behind the path about its plane.
+    """
+
+    path: str
+    file: Path | UPath
+    selection: PlaneSelection
+
+
+def locate_image(value: str, location: IndexLocation) -> ImageReference:
+    """The file and the plane that a channel path of the index means.
+
+    A file of this very name comes first, so that a `#` may be part of a name; on an object store it is not
+    looked for.
+
+    Raises
+    ------
+    ImageFileError : what stands behind the `#` is no plane.
+    """
+    whole = resolve_image(value, location)
+    if "#" not in value or (is_local(whole) and whole.exists()):
+        return ImageReference(value, whole, WHOLE_FILE)
+    path, selection = split_plane(value)
+    return ImageReference(path, resolve_image(path, location), selection)

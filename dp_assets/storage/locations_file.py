@@ -56,38 +56,59 @@ def read_locations(path: Path | UPath) -> SiteLocations:
             where=str(path),
             remedy=f"name the columns {CENTER_X} (column) and {CENTER_Y} (row)",
         )
-    problems = [
-        problem for name in (CENTER_X, CENTER_Y) for problem in _coordinate_problems(frame, name, path)
-    ]
-    if problems:
-        more = len(problems) - MOST_PROBLEMS
-        shown = problems[:MOST_PROBLEMS]
-        if more > 0:
-            shown.append(Problem(f"... and {more} more problems", str(path), "put these right first"))
-        raise LocationsError(shown)
+    check_centres(frame, path)
     if frame.empty:
         return SiteLocations(_no_cells(), file_found=True)
-    return SiteLocations(frame.reset_index(drop=True).apply(_typed), file_found=True)
+    return SiteLocations(frame.reset_index(drop=True).apply(typed_column), file_found=True)
 
 
 def _no_cells() -> pd.DataFrame:
     return pd.DataFrame({CENTER_X: np.empty(0), CENTER_Y: np.empty(0)})
 
 
-def _coordinate_problems(frame: pd.DataFrame, column: str, path: Path | UPath) -> list[Problem]:
+def check_centres(frame: pd.DataFrame, path: Path | UPath) -> None:
+    """Refuse cells whose centre is not a finite number.
+
+    Parameters
+    ----------
+    frame : columns `Nuclei_Location_Center_X` and `_Y`; the index says which line or row of the file, and
+        its name which of the two.
+
+    Raises
+    ------
+    LocationsError : the bad lines are named, the first of them when they are very many.
+    """
+    problems = [problem for name in (CENTER_X, CENTER_Y) for problem in _problems(frame, name, path)]
+    more = len(problems) - MOST_PROBLEMS
+    if more > 0:
+        problems[MOST_PROBLEMS:] = [
+            Problem(f"... and {more} more problems", str(path), "put these right first")
+        ]
+    if problems:
+        raise LocationsError(problems)
+
+
+def _problems(frame: pd.DataFrame, column: str, path: Path | UPath) -> list[Problem]:
     numbers = pd.to_numeric(frame[column], errors="coerce").to_numpy(dtype=float)
     return [
         Problem(
-            f"{frame[column].iloc[row]!r} is not a number",
-            f"{path}, line {frame.index[row]}, column {column}",
+            f"{_shown(frame[column].iloc[row])} is not a number",
+            f"{path}, {frame.index.name or 'line'} {frame.index[row]}, column {column}",
             "write the cell's coordinate in pixels, or remove the line",
         )
         for row in np.flatnonzero(~np.isfinite(numbers)).tolist()
     ]
 
 
-def _typed(column: pd.Series) -> pd.Series:
-    """Numbers where every value given is one; identifiers (`Metadata_*`) stay as they are written."""
+def _shown(value: object) -> str:
+    return repr(value) if isinstance(value, str) else str(value)
+
+
+def typed_column(column: pd.Series) -> pd.Series:
+    """A column of strings as it comes along: numbers where every value given is one.
+
+    Identifiers (`Metadata_*`) stay as they are written.
+    """
     if str(column.name).startswith("Metadata_"):
         return column
     text = column.str.strip()

@@ -4,90 +4,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 from upath import UPath
 
-from dp_assets.config.errors import ModelError, StoreError
+from dp_assets.config.errors import StoreError
 from dp_assets.storage.atomic import is_local, write_bytes
 from dp_assets.storage.folders import Folder, open_folder
+from dp_assets.storage.model_card import ModelCard
+
+__all__ = ["ModelCard", "ModelFolder", "card_facts", "read_card", "write_card"]
 
 NETWORK_FILE = "model.keras"
 CARD_FILE = "model_card.json"
 LOG_FILE = "log.csv"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
-
-
-class ModelCard(BaseModel):
-    """What a model is; profiling checks its input against it.
-
-    Attributes
-    ----------
-    network : architecture and size, e.g. "efficientnet" with `conv_blocks` 0 for B0.
-    channels : channel names in the order of the network's input.
-    box_size : rows and columns of a crop, in pixels.
-    normalization, sampling : how crops were normalised and cut.
-    classes : names in the order of the network's output; empty when unknown (imported checkpoints).
-    trained_on : fingerprint of cells, crops and settings; None for imported checkpoints.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    network: str
-    conv_blocks: int
-    layers: tuple[str, ...]
-    channels: tuple[str, ...]
-    box_size: int
-    bits: int
-    normalization: str
-    sampling: str
-    input_size: int
-    precision: str
-    classes: tuple[str, ...] = ()
-    source: str = "train"
-    checkpoint: str | None = None
-    plates: tuple[str, ...] = ()
-    trained_on: str | None = None
-    epochs: int | None = None
-    best_epoch: int | None = None
-    scores: dict[str, float] = Field(default_factory=dict)
-    versions: dict[str, str] = Field(default_factory=dict)
-
-    def require_channels(self, channels: tuple[str, ...], where: str) -> tuple[int, ...]:
-        """The position in `channels` of each channel the model wants, matched by name.
-
-        Raises
-        ------
-        ModelError : a channel is missing or there is one too many; both lists are in the message.
-        """
-        if set(channels) != set(self.channels) or len(channels) != len(self.channels):
-            raise ModelError(
-                f"the model was trained on channels {', '.join(self.channels)}; "
-                f"the images offer {', '.join(channels)}",
-                where=where,
-                remedy="profile with the channels the model was trained on, or train a model on these",
-            )
-        return tuple(channels.index(name) for name in self.channels)
-
-    def require_crops(self, box_size: int, normalization: str, sampling: str, where: str) -> None:
-        """Refuse crops that are made otherwise than those the model was trained on.
-
-        Raises
-        ------
-        ModelError : box size, normalisation or sampling differ.
-        """
-        ours = {"box_size": self.box_size, "normalization": self.normalization, "sampling": self.sampling}
-        asked = {"box_size": box_size, "normalization": normalization, "sampling": sampling}
-        different = [name for name in ours if ours[name] != asked[name]]
-        if different:
-            raise ModelError(
-                "; ".join(
-                    f"the model has {name} {ours[name]}, the configuration {asked[name]}"
-                    for name in different
-                ),
-                where=where,
-                remedy="materialize trained_model with this configuration, or put the former values back",
-            )
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -16,8 +17,10 @@ from dp_assets.config.errors import (
     Problem,
     ProjectError,
 )
-from dp_assets.storage.images import DEFAULT_MAXIMUM_PIXELS, ImageInfo, inspect_image
-from dp_assets.storage.index_file import IndexLocation, resolve_image
+from dp_assets.storage.image_bytes import DEFAULT_MAXIMUM_PIXELS
+from dp_assets.storage.image_planes import Projection
+from dp_assets.storage.index_file import IndexLocation, locate_image, resolve_image
+from dp_assets.storage.location_tables import cells_from_tables
 from dp_assets.storage.locations_file import locations_path, read_locations
 from dp_assets.storage.read_ahead import read_ahead
 from dp_assets.storage.schemas import (
@@ -32,6 +35,7 @@ from dp_assets.storage.schemas import (
     SITE_KEY,
     WELL,
 )
+from dp_assets.storage.site_files import describe_file, files_of_site
 from dp_assets.storage.tables import with_provenance
 
 Progress = Callable[[int, int], None]
@@ -65,46 +69,42 @@ def describe_plate_images(
     *,
     bits: int,
     workers: int,
+    z: int | Projection | None = None,
     maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS,
     progress: Progress = lambda *_: None,
 ) -> pa.Table:
     """One row per site and channel: path, size, type and content fingerprint of every image of a plate.
 
-    Every file is read once. An image that is missing, damaged, or unlike the rest of the plate gets the
-    reason in column `problem` instead of stopping the plate.
+    Every file is read once, however many channels it holds. An image that is missing, damaged, or unlike the
+    rest of the plate gets the reason in column `problem` instead of stopping the plate.
+
+    Parameters
+    ----------
+    z : `dataset.images.z`, for stacks whose path does not say which plane is meant.
 
     Returns
     -------
-    Table of schema `plate_images`, sites in the order of `plate_rows`.
+    Table of schema `plate_images`, sites in the order of `plate_rows`. Column `path` says which plane of a
+    file is meant where the file has several.
     """
     rows = plate_rows(index, plate).to_pylist()
-    wanted = [(row, channel) for row in rows for channel in channels]
-
-    def inspect(item: tuple[dict, str]) -> ImageInfo | ProjectError:
-        row, channel = item
-        try:
-            return inspect_image(resolve_image(row[channel], location), maximum_pixels=maximum_pixels)
-        except ImageFileError as error:
-            return error
-
-    records = []
-    for (row, channel), found in read_ahead(wanted, inspect, workers=workers):
-        record = {**{name: row[name] for name in SITE_KEY}, "channel": channel, "path": row[channel]}
-        if isinstance(found, ImageInfo):
-            record |= {
-                "height": found.height,
-                "width": found.width,
-                "dtype": found.dtype,
-                "bytes": found.bytes,
-                "fingerprint": found.fingerprint,
-            }
-        else:
-            record["problem"] = "; ".join(f"{p.where}: {p.what}" for p in found.problems)
-        records.append(record)
-        progress(len(records), len(wanted))
-    _mark_odd_images(records, bits)
+    files = [
+        file
+        for number, row in enumerate(rows)
+        for file in files_of_site(number, row, tuple(channels), location, z)
+    ]
+    total = len(rows) * len(channels)
+    records: dict[tuple[int, int], dict] = {}
+    inspect = partial(describe_file, maximum_pixels=maximum_pixels)
+    for file, described in read_ahead(files, inspect, workers=workers):
+        for number, facts in zip(file.channels, described, strict=True):
+            identity = {name: rows[file.row][name] for name in SITE_KEY}
+            records[file.row, number] = {**identity, "channel": channels[number], **facts}
+        progress(len(records), total)
+    in_order = [records[key] for key in sorted(records)]
+    _mark_odd_images(in_order, bits)
     schema = pa.schema([pa.field(name, kind) for name, (kind, _) in PLATE_IMAGES.required.items()])
-    return pa.Table.from_pylist(records, schema=schema)
+    return pa.Table.from_pylist(in_order, schema=schema)
 
 
 def _mark_odd_images(records: list[dict], bits: int) -> None:
@@ -127,8 +127,16 @@ def _mark_odd_images(records: list[dict], bits: int) -> None:
 
 
 def image_paths(plate_images: pa.Table, location: IndexLocation) -> dict[str, Path | UPath]:
-    """The file meant by each value of column `path`."""
-    return {value: resolve_image(value, location) for value in plate_images["path"].unique().to_pylist()}
+    """The file meant by each value of column `path`; the planes of one file share it."""
+    return {value: _file_meant(value, location) for value in plate_images["path"].unique().to_pylist()}
+
+
+def _file_meant(value: str, location: IndexLocation) -> Path | UPath:
+    try:
+        return locate_image(value, location).file
+    except ImageFileError:
+        # The table has the reason in its problem column.
+        return resolve_image(value, location)
 
 
 def annotate_plate(index: pa.Table, plate: str, channels: Sequence[str]) -> pa.Table:
@@ -167,21 +175,36 @@ def annotation_column(name: str) -> str:
 def collect_locations(
     plate: str, sites: Sequence[tuple[str, str]], folder: Path | UPath, *, workers: int
 ) -> pa.Table:
-    """All cells of a plate from its locations files.
+    """All cells of a plate, from a table of the plate or of several, or from one file per site.
 
     Parameters
     ----------
     sites : (well, site) of every field of view, in the order wanted.
+    folder : `inputs/locations`.
 
     Returns
     -------
-    Table of schema `cell_locations`: one row per cell, `Metadata_Cell` is the row in the site's file. The
-    provenance holds `sites` ({well/site: cells}) with zero for sites without cells, and `without_file`.
+    Table of schema `cell_locations`: one row per cell, `Metadata_Cell` is its number among the rows of its
+    site. The provenance holds `sites` ({well/site: cells}) with zero for sites without cells, `without_file`
+    (sites without a file of their own, where there is one per site), and `source`, the table if it was one.
 
     Raises
     ------
     LocationsError : some file cannot be used; the problems of all files are listed.
     """
+    found = cells_from_tables(folder, plate, sites)
+    if found is None:
+        return _from_files(plate, sites, folder, workers)
+    counts = {f"{well}/{site}": 0 for well, site in sites}
+    frames = []
+    for (well, site), cells in found.frame.groupby([WELL, SITE], sort=False):
+        counts[f"{well}/{site}"] = len(cells)
+        frames.append(_identified(cells, plate, str(well), str(site)))
+    return with_provenance(_stacked(frames), sites=counts, without_file=[], source=found.path.name)
+
+
+def _from_files(plate: str, sites: Sequence[tuple[str, str]], folder: Path | UPath, workers: int) -> pa.Table:
+    """The cells of a plate from one file per site."""
 
     def read(key: tuple[str, str]) -> object:
         try:

@@ -21,7 +21,10 @@ CENTER_Y = "Nuclei_Location_Center_Y"
 SITE_KEY = (PLATE, WELL, SITE)
 CELL_KEY = (PLATE, WELL, SITE, CELL)
 
-Extra = Literal["none", "strings", "metadata", "features", "profiles", "any"]
+# Columns of the second and further targets of a training set, without their number.
+FURTHER_TARGETS = {"target_": pa.string(), "class_index_": pa.int32()}
+
+Extra = Literal["none", "strings", "metadata", "features", "profiles", "targets", "any"]
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,8 @@ class TableSchema:
     name : the asset's name, used in messages.
     required : name -> (type, nullable), in order; they come first in the table.
     extra : what further columns may be: "strings"; "metadata" (strings named `Metadata_*`); "features"
-        (float32, not named `Metadata_*`); "profiles" (`Metadata_*` strings and float32 features); "any".
+        (float32, not named `Metadata_*`); "profiles" (`Metadata_*` strings and float32 features); "targets"
+        (strings `target_2`, ... and int32 `class_index_2`, ...); "any".
     key : columns that together name a row; no two rows may share them.
     """
 
@@ -113,6 +117,7 @@ def _allowed(extra: Extra, field: pa.Field) -> bool:
         "metadata": is_metadata,
         "features": is_feature,
         "profiles": is_metadata or is_feature,
+        "targets": FURTHER_TARGETS.get(field.name.rstrip("0123456789")) == field.type,
         "any": True,
     }[extra]
 
@@ -135,6 +140,20 @@ PLATE_IMAGES = TableSchema(
         "problem": (pa.string(), True),
     },
     key=(*SITE_KEY, "channel"),
+)
+
+PLATE_OUTLINES = TableSchema(
+    "plate_outlines",
+    {
+        **_columns(*SITE_KEY),
+        "path": (pa.string(), True),
+        "height": (pa.int32(), True),
+        "width": (pa.int32(), True),
+        "dtype": (pa.string(), True),
+        "fingerprint": (pa.string(), True),
+        "problem": (pa.string(), True),
+    },
+    key=SITE_KEY,
 )
 
 PLATE_ANNOTATIONS = TableSchema("plate_annotations", _columns(*SITE_KEY), extra="metadata", key=SITE_KEY)
@@ -165,6 +184,10 @@ CROP_INDEX = TableSchema(
     key=CELL_KEY,
 )
 
+MASKED_CROP_INDEX = TableSchema(
+    "masked crop index", {**CROP_INDEX.required, "object": (pa.int64(), False)}, key=CELL_KEY
+)
+
 TRAINING_SET = TableSchema(
     "training_set",
     {
@@ -172,6 +195,7 @@ TRAINING_SET = TableSchema(
         "class_index": (pa.int32(), False),
         "store_row": (pa.int64(), False),
     },
+    extra="targets",
     key=CELL_KEY,
 )
 
@@ -184,9 +208,11 @@ SCHEMAS = {
     for schema in (
         IMAGE_INDEX,
         PLATE_IMAGES,
+        PLATE_OUTLINES,
         PLATE_ANNOTATIONS,
         CELL_LOCATIONS,
         CROP_INDEX,
+        MASKED_CROP_INDEX,
         TRAINING_SET,
         CELL_FEATURES,
         WELL_PROFILES,

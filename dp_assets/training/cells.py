@@ -1,5 +1,6 @@
 """Cells to learn from: where their crops come from, and what each is."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -42,21 +43,36 @@ class LabelledCells:
     Attributes
     ----------
     crops : where the crops come from.
-    labels : int64 (n,), index of each cell's class.
-    images : int64 (n,), number of the image each cell was taken from; only `crop_generator`, which balances
-        images instead of cells, needs it.
+    labels : int64 (n,), index of each cell's class; (n, targets) where the network has several heads.
+    images : int64 (n,), number of the image each cell was taken from; only epochs that balance images instead
+        of cells need it.
+    renew : epoch -> the cells of that epoch, where every epoch has others (random views). They are as many,
+        with the same first labels and image numbers.
     """
 
     crops: CropSource
     labels: np.ndarray
     images: np.ndarray | None = None
+    renew: Callable[[int], "LabelledCells"] | None = None
 
     def __post_init__(self) -> None:
-        for name, values in (("labels", self.labels), ("images", self.images)):
-            if values is not None and values.shape != (len(self.crops),):
-                raise ValueError(
-                    f"Expected {len(self.crops)} {name}, one a crop. Received shape {values.shape}."
-                )
+        n = len(self.crops)
+        if self.labels.ndim not in (1, 2) or len(self.labels) != n:
+            raise ValueError(f"Expected {n} labels, one a crop. Received shape {self.labels.shape}.")
+        if self.images is not None and self.images.shape != (n,):
+            raise ValueError(f"Expected {n} images, one a crop. Received shape {self.images.shape}.")
 
     def __len__(self) -> int:
         return len(self.crops)
+
+    @property
+    def first_labels(self) -> np.ndarray:
+        """Class of each cell in the first target, int64 (n,): what epochs are balanced over."""
+        return self.labels if self.labels.ndim == 1 else self.labels[:, 0]
+
+    def in_epoch(self, epoch: int) -> "LabelledCells":
+        """The cells of a 0-based epoch: these, or other views of the images.
+
+        Rows that a sampler has drawn from these cells hold for those of every epoch.
+        """
+        return self if self.renew is None else self.renew(epoch)

@@ -1,6 +1,7 @@
 """The cells of one epoch as batches for Keras, read ahead by threads."""
 
 import math
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
@@ -9,8 +10,11 @@ import keras
 import numpy as np
 
 from dp_assets.training.cells import LabelledCells
+from dp_assets.training.targets import BatchTargets, Target
 
-Batch = tuple[np.ndarray, np.ndarray]
+Batch = tuple[np.ndarray, Target]
+BatchTransform = Callable[[int, np.ndarray, np.ndarray], np.ndarray]
+"""Changes the crops of batch number i: (i, crops, labels) -> crops."""
 
 
 class CropFeed(keras.utils.PyDataset):
@@ -25,18 +29,27 @@ class CropFeed(keras.utils.PyDataset):
     ----------
     cells : where the crops and labels come from.
     rows : int64 (n,), the epoch's cells in order.
-    classes : number of classes, the width of the one-hot labels.
+    targets : makes the target of a batch.
     batch_size : cells in a batch; the last batch may be shorter.
     workers : threads that read.
+    transform : changes the crops of a batch, which is given by its number; called in these threads.
     """
 
     def __init__(
-        self, cells: LabelledCells, rows: np.ndarray, *, classes: int, batch_size: int, workers: int = 2
+        self,
+        cells: LabelledCells,
+        rows: np.ndarray,
+        *,
+        targets: BatchTargets,
+        batch_size: int,
+        workers: int = 2,
+        transform: BatchTransform | None = None,
     ) -> None:
         super().__init__(workers=1)
         self._cells = cells
         self._rows = rows
-        self._one_hot = np.eye(classes, dtype=np.float32)
+        self._targets = targets
+        self._transform = transform
         self.batch_size = batch_size
         self._ahead = 2 * workers
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="crop-feed")
@@ -53,7 +66,7 @@ class CropFeed(keras.utils.PyDataset):
         return math.ceil(len(self._rows) / self.batch_size)
 
     def __getitem__(self, index: int) -> Batch:
-        """Batch `index`: crops float32 (n, rows, cols, channels) and one-hot labels float32 (n, classes).
+        """Batch `index`: crops float32 (n, rows, cols, channels) and what the network is to say to them.
 
         What the crop source raises is raised here, and kept in `failure` because Keras wraps it up.
         """
@@ -76,4 +89,7 @@ class CropFeed(keras.utils.PyDataset):
 
     def _read(self, index: int) -> Batch:
         rows = self._rows[index * self.batch_size : (index + 1) * self.batch_size]
-        return self._cells.crops.read(rows), self._one_hot[self._cells.labels[rows]]
+        crops = self._cells.crops.read(rows)
+        if self._transform is not None:
+            crops = self._transform(index, crops, self._cells.first_labels[rows])
+        return crops, self._targets.of(rows, crops)

@@ -3,29 +3,41 @@
 from dp_assets.config.stages import TrainingSettings
 from dp_assets.storage.fingerprints import fingerprint, fingerprint_bytes
 from dp_assets.training.cells import LabelledCells
+from dp_assets.training.training_set import Heads
 
 
 def training_identity(
     settings: TrainingSettings,
-    classes: tuple[str, ...],
+    heads: Heads,
     training: LabelledCells,
     validation: LabelledCells | None,
     dtype_policy: str,
     content: str,
+    started_from: str = "",
 ) -> str:
-    """Fingerprint of everything that decides the loss curve, the number of epochs only where it matters."""
+    """Fingerprint of everything that decides the loss curve, the number of epochs only where it matters.
+
+    How many cells are held in memory decides the order of some epochs, and still does not count: who runs out
+    of memory goes on with fewer.
+
+    Parameters
+    ----------
+    heads : (target column, class names) of every head.
+    content : fingerprint of the crops, and of plugins that take part.
+    started_from : fingerprint of the weights that training starts from.
+    """
     free = {"checkpoint_policy"} | ({"epochs"} if settings.network.lr_schedule != "cosine" else set())
     return fingerprint(
         settings.network.model_dump(mode="json", exclude=free),
         settings.validation.model_dump(mode="json"),
         settings.sampling.factor,
-        settings.partition.targets[0],
         settings.single_cells.normalization,
-        classes,
+        heads,
         _cells_identity(training),
         None if validation is None else _cells_identity(validation),
         dtype_policy,
         content,
+        started_from,
     )
 
 

@@ -1,16 +1,30 @@
 """What is measured while training, by the names that configurations use."""
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
-from importlib.metadata import entry_points
 
 import keras
 import numpy as np
 
 from dp_assets.config.errors import ModelError
 
-PLUGIN_GROUP = "dp_assets.metrics"
+logger = logging.getLogger(__name__)
+
 MetricFactory = Callable[[int], keras.metrics.Metric]
+"""Makes a metric from the number of classes: what a metric plugin is."""
+
+RECONSTRUCTION_METRICS = ("mse", "mae")
+"""What is measured of a network that reconstructs crops, where the configuration names nothing that fits."""
+OF_NUMBERS = (
+    keras.metrics.MeanSquaredError,
+    keras.metrics.RootMeanSquaredError,
+    keras.metrics.MeanAbsoluteError,
+    keras.metrics.MeanAbsolutePercentageError,
+    keras.metrics.MeanSquaredLogarithmicError,
+    keras.metrics.CosineSimilarity,
+    keras.metrics.LogCoshError,
+)
 
 
 @keras.saving.register_keras_serializable(package="dp_assets")
@@ -60,16 +74,22 @@ class AverageClassPrecision(keras.metrics.Metric):
         return {"classes": self.classes, "name": self.name, "dtype": self.dtype}
 
 
-def training_metrics(names: Sequence[str], *, classes: int, top_k: int) -> list[keras.metrics.Metric]:
+def training_metrics(
+    names: Sequence[str],
+    *,
+    classes: int,
+    top_k: int,
+    plugins: Mapping[str, MetricFactory] | None = None,
+) -> list[keras.metrics.Metric]:
     """The metrics with these names, for one-hot labels and class probabilities.
 
     Parameters
     ----------
-    names : `accuracy`, `top_k`, `average_class_precision`, a metric of an installed plugin (entry point group
-        `dp_assets.metrics`: a function from the number of classes to a Keras metric), or any Keras metric.
-        Source: handbook, `train.model.metrics`. Repeated names count once.
+    names : `accuracy`, `top_k`, `average_class_precision`, the name of a plugin, or any Keras metric. Source:
+        handbook, `train.model.metrics`. Repeated names count once.
     classes : number of classes.
     top_k : k of `top_k` (`train.validation.top_k`).
+    plugins : metrics that plugins add: functions from the number of classes to a Keras metric.
 
     Raises
     ------
@@ -81,13 +101,63 @@ def training_metrics(names: Sequence[str], *, classes: int, top_k: int) -> list[
         "average_class_precision": AverageClassPrecision,
     }
     known["acc"] = known["accuracy"]
-    plugins: dict[str, MetricFactory] = {p.name: p.load() for p in entry_points(group=PLUGIN_GROUP)}
+    plugins = plugins or {}
     metrics = []
     for name in dict.fromkeys(names):
-        factory = known.get(name) or plugins.get(name)
-        metric = factory(classes) if factory else _keras_metric(name, (*known, *plugins))
+        if name in known:
+            metric = known[name](classes)
+        elif name in plugins:
+            metric = _plugin_metric(name, plugins[name], classes)
+        else:
+            metric = _keras_metric(name, (*known, *plugins))
         metrics.append(_tried(metric, name, classes))
     return metrics
+
+
+def reconstruction_metrics(names: Sequence[str]) -> list[keras.metrics.Metric]:
+    """The metrics with these names that compare crops with crops; those that judge classes are left out.
+
+    Published configurations of autoencoders ask for `accuracy`. What is left out is logged; where nothing is
+    left, the mean squared and the mean absolute error are measured.
+    """
+    fitting = [name for name in dict.fromkeys(names) if _compares_numbers(name)]
+    unfit = [name for name in dict.fromkeys(names) if name not in fitting]
+    measured = tuple(fitting) or RECONSTRUCTION_METRICS
+    if unfit:
+        logger.warning(
+            "train.model.metrics: the network reconstructs its input and knows no classes, so %s cannot be "
+            "measured; measuring %s",
+            ", ".join(unfit),
+            ", ".join(measured),
+        )
+    return [_keras_metric(name, RECONSTRUCTION_METRICS) for name in measured]
+
+
+def _compares_numbers(name: str) -> bool:
+    try:
+        found = keras.metrics.get(name)
+    except (ValueError, TypeError):
+        return False
+    return isinstance(found, OF_NUMBERS)
+
+
+def _plugin_metric(name: str, factory: MetricFactory, classes: int) -> keras.metrics.Metric:
+    """The metric that a plugin makes, under the name that the configuration uses."""
+    where = f"train.model.metrics: plugin {name!r}"
+    try:
+        metric = factory(classes)
+    except Exception as error:  # whatever a plugin raises is the plugin's fault
+        raise ModelError(
+            f"the plugin failed: {error}", where=where, remedy="repair the plugin, or take the metric out"
+        ) from error
+    if not isinstance(metric, keras.metrics.Metric):
+        raise ModelError(
+            f"the plugin made a {type(metric).__name__}; expected a keras.metrics.Metric",
+            where=where,
+            remedy="let the plugin be a function from the number of classes to a Keras metric",
+        )
+    metric.name = name
+    return metric
 
 
 def _keras_metric(name: str, known: tuple[str, ...]) -> keras.metrics.Metric:

@@ -4,8 +4,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 import keras
 
-from dp_assets.config.stages import CropSettings
-from dp_assets.storage.model_folder import ModelCard
+from dp_assets.config.stages import CropSettings, TrainingSettings
+from dp_assets.networks.registry import always_augments
+from dp_assets.storage.model_card import ModelCard, crop_facts
 
 RECORDED_PACKAGES = ("dp-assets", "keras", "tensorflow", "jax", "numpy")
 
@@ -26,19 +27,17 @@ def card_of(
     ----------
     network : takes crops (rows, cols, channels) as `settings` describes them.
     name, conv_blocks : the architecture.
-    source : "train" or "checkpoint".
-    facts : further fields of the card (classes, plates, scores, ...).
+    source : "train", "checkpoint" or "imagenet".
+    facts : further fields of the card (classes, plates, scores, ...), and what is known better than by the
+        settings.
     """
     return ModelCard.model_validate(
         {
             "network": name,
             "conv_blocks": conv_blocks,
             "layers": [layer.name for layer in network.layers],
-            "channels": settings.images.channels,
-            "box_size": settings.locations.box_size,
-            "bits": settings.images.bits,
-            "normalization": settings.single_cells.normalization,
-            "sampling": settings.single_cells.sampling,
+            **crop_facts(settings),
+            "augmented": _augmented(settings, name),
             "input_size": int(network.inputs[0].shape[1]),
             "precision": precision,
             "source": source,
@@ -46,6 +45,12 @@ def card_of(
             **facts,
         }
     )
+
+
+def _augmented(settings: CropSettings, name: str) -> bool:
+    if not isinstance(settings, TrainingSettings):
+        return False
+    return settings.network.augmentations or always_augments(name)
 
 
 def _versions() -> dict[str, str]:

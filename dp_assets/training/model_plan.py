@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from dp_assets.config.digest import settings_digest
+import pyarrow as pa
+
 from dp_assets.config.errors import ModelError
-from dp_assets.config.stages import ProfilingSettings, TrainingSettings
-from dp_assets.imaging.cropping import CropGeometry
-from dp_assets.storage.crop_store import CropStore
-from dp_assets.storage.fingerprints import fingerprint, fingerprint_bytes
+from dp_assets.config.network import BUILT_IN_NETWORKS, CROP_GENERATORS
+from dp_assets.config.stages import TrainingSettings
+from dp_assets.storage.fingerprints import fingerprint, fingerprint_bytes, fingerprint_table
+from dp_assets.training.cells import LabelledCells
+from dp_assets.training.crop_supply import CropSupply
 from dp_assets.training.store_crops import PlateRange
 from dp_assets.training.training_set import TrainingSet
 
@@ -25,27 +28,43 @@ class TrainingPlan:
     ----------
     settings : the experiment's training stage.
     training_set : cells, classes, splits.
-    stores : plate -> crop store.
-    geometry : how crops are cut from the windows.
+    supply : where the crops of these cells come from.
     plate_ranges : plate -> (lower, upper) grey levels, for normalization "plate".
     precision : dtype policy of the network.
+    start_from : weights file to start from; None for fresh weights.
+    imagenet_weights : local file with ImageNet weights, where the configuration names one.
+    plugins : the project's folder of plugins.
+    comet_key : key file of comet.com, where the training is followed there.
+    mlflow : address of an MLflow server, or a folder, where the training is followed there.
+    name : of the experiment.
     """
 
     settings: TrainingSettings
     training_set: TrainingSet
-    stores: Mapping[str, CropStore]
-    geometry: CropGeometry
+    supply: CropSupply
     plate_ranges: Mapping[str, PlateRange]
     precision: str = "float32"
+    start_from: Path | None = None
+    imagenet_weights: Path | None = None
+    plugins: Path | None = None
+    comet_key: Path | None = None
+    mlflow: str | None = None
+    name: str = ""
 
-    @property
+    @cached_property
     def crops_fingerprint(self) -> str:
         """What the pixels are that the network learns from."""
         ranges = {plate: [v.tolist() for v in values] for plate, values in self.plate_ranges.items()}
-        return fingerprint({plate: store.fingerprint for plate, store in self.stores.items()}, ranges)
+        return fingerprint(self.supply.fingerprints(self.training_set.cells), ranges)
+
+    @cached_property
+    def content(self) -> str:
+        """What a training goes on with only when it is still the same: crops and their labels."""
+        return fingerprint(self.crops_fingerprint, fingerprint_table(self.training_set.cells))
 
     def fingerprint(self, training_set_version: str) -> str:
-        """What the model is made from: cells, crops, settings, precision, this code's version."""
+        """What the model is made from: cells, crops, settings, first weights, plugins, this code."""
+        first = [] if self.start_from is None else [fingerprint_bytes(self.start_from.read_bytes())]
         return fingerprint(
             "training",
             VERSION,
@@ -53,7 +72,23 @@ class TrainingPlan:
             self.crops_fingerprint,
             learning_digest(self.settings),
             self.precision,
+            *first,
+            *self._plugin_content(),
         )
+
+    def _plugin_content(self) -> list[str]:
+        """The project's plugin files, where the network or the feed is one of theirs."""
+        network = self.settings.network
+        own = {network.name} <= BUILT_IN_NETWORKS and network.crop_generator in CROP_GENERATORS.values()
+        if own or self.plugins is None or not self.plugins.is_dir():
+            return []
+        files = sorted(self.plugins.rglob("*.py"))
+        return [fingerprint_bytes(file.read_bytes()) for file in files]
+
+    def labelled(self, cells: pa.Table, *, training: bool) -> LabelledCells:
+        """Rows of the training set as crops with their classes; see `CropSupply.labelled`."""
+        seed = self.settings.network.seed
+        return self.supply.labelled(cells, self.plate_ranges, training=training, seed=seed)
 
 
 def learning_digest(settings: TrainingSettings) -> str:
@@ -72,45 +107,14 @@ def learning_digest(settings: TrainingSettings) -> str:
     return fingerprint(parts, list(settings.images.channels), settings.images.z)
 
 
-@dataclass(frozen=True)
-class ImportPlan:
-    """A checkpoint to be brought in.
-
-    Attributes
-    ----------
-    settings : the experiment's profiling stage, with the architecture in `network`.
-    checkpoint : the weight file.
-    precision : dtype policy of the network.
-    """
-
-    settings: ProfilingSettings
-    checkpoint: Path
-    precision: str = "float32"
-
-    @property
-    def fingerprint(self) -> str:
-        """What the model is made from: the file's bytes, network and crop settings, this code's version."""
-        return fingerprint(
-            "import",
-            VERSION,
-            fingerprint_bytes(self.checkpoint.read_bytes()),
-            [
-                settings_digest(part)
-                for part in (self.settings.network, self.settings.images)
-                if part is not None
-            ],
-            [self.settings.locations.box_size, settings_digest(self.settings.single_cells)],
-            self.precision,
-        )
-
-
-def find_weights(name: str, folders: Sequence[Path]) -> Path:
+def find_weights(name: str, folders: Sequence[Path], where: str = "profile.checkpoint") -> Path:
     """The file of a checkpoint named in the configuration.
 
     Parameters
     ----------
     name : file name, or a path inside one of the folders; never one that leads out of them.
     folders : where to look, in order.
+    where : the key that names it, for messages.
 
     Raises
     ------
@@ -120,7 +124,7 @@ def find_weights(name: str, folders: Sequence[Path]) -> Path:
     if relative.is_absolute() or ".." in relative.parts:
         raise ModelError(
             f"checkpoint {name!r} leads out of the folders that checkpoints are taken from",
-            where="profile.checkpoint",
+            where=where,
             remedy=f"put the file into {folders[-1]} and give its name",
         )
     for folder in folders:
@@ -128,6 +132,6 @@ def find_weights(name: str, folders: Sequence[Path]) -> Path:
             return folder / name
     raise ModelError(
         f"there is no checkpoint {name!r}",
-        where="profile.checkpoint",
+        where=where,
         remedy="put the file at one of: " + ", ".join(str(folder / name) for folder in folders),
     )

@@ -3,22 +3,19 @@
 import math
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-import pyarrow as pa
 
 from dp_assets.storage.folders import FolderWriter
 from dp_assets.storage.model_folder import CARD_FILE, ModelCard, card_facts, write_card
-from dp_assets.storage.schemas import PLATE, SITE_KEY
 from dp_assets.training.cells import LabelledCells
+from dp_assets.training.crop_supply import plates_of
 from dp_assets.training.model_card_making import card_of
 from dp_assets.training.model_loading import load_trained_network
 from dp_assets.training.model_plan import TrainingPlan
 from dp_assets.training.outcome import EpochReport, TrainingOutcome
-from dp_assets.training.store_crops import StoreCrops
 from dp_assets.training.trainer import train_network
 from dp_assets.training.training_set import TRAINING, VALIDATION
 
@@ -45,22 +42,31 @@ def train_model(
     """
     if published is not None and not work.exists():
         _prime(work, published)
-    cells = {split: _labelled(plan, plan.training_set.part(split)) for split in (TRAINING, VALIDATION)}
     outcome = train_network(
         settings=plan.settings,
-        classes=plan.training_set.classes,
-        training=cells[TRAINING],
-        validation=_validation(plan, cells),
+        heads=plan.training_set.heads,
+        training=plan.labelled(plan.training_set.part(TRAINING), training=True),
+        validation=_validation(plan),
         folder=work,
         dtype_policy=plan.precision,
         xla=xla,
-        content=plan.crops_fingerprint,
+        content=plan.content,
+        start_from=plan.start_from,
+        imagenet_weights=plan.imagenet_weights,
+        plugins=plan.plugins,
+        comet_key=plan.comet_key,
+        mlflow=plan.mlflow,
+        name=plan.name,
         progress=progress,
     )
     card = _card(plan, outcome, load_trained_network(work), content)
     writer = FolderWriter(
         fingerprint=content,
-        facts={"card": card_facts(card), "resumed_from": outcome.resumed_from},
+        facts={
+            "card": card_facts(card),
+            "resumed_from": outcome.resumed_from,
+            "flat_crops": dict(plan.supply.flat),
+        },
         fill=lambda folder: _fill(folder, work, card),
         finished=finished,
     )
@@ -75,32 +81,12 @@ def _prime(work: Path, published: Path) -> None:
     copying.rename(work)
 
 
-def _labelled(plan: TrainingPlan, cells: pa.Table) -> LabelledCells:
-    crops = StoreCrops(
-        plan.stores,
-        cells,
-        plan.settings.images.channels,
-        geometry=plan.geometry,
-        normalization=plan.settings.single_cells.normalization,
-        plate_ranges=plan.plate_ranges,
-    )
-    labels = cells["class_index"].to_numpy().astype(np.int64)
-    return LabelledCells(crops, labels, images=_image_numbers(cells))
-
-
-def _image_numbers(cells: pa.Table) -> np.ndarray:
-    """A number for the image of each cell, (cells,) int64, for epochs balanced over images."""
-    keys = zip(*(cells[name].to_pylist() for name in SITE_KEY), strict=True)
-    numbers: dict[tuple[str, ...], int] = {}
-    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
-
-
-def _validation(plan: TrainingPlan, cells: Mapping[str, LabelledCells]) -> LabelledCells | None:
+def _validation(plan: TrainingPlan) -> LabelledCells:
     """The cells to judge by: `validation.frame` names the split (handbook 5.1)."""
+    whole = plan.training_set
     frame = plan.settings.validation.frame
-    if frame == "all":
-        return _labelled(plan, plan.training_set.cells)
-    return cells[TRAINING if frame == "train" else VALIDATION]
+    chosen = whole.cells if frame == "all" else whole.part(TRAINING if frame == "train" else VALIDATION)
+    return plan.labelled(chosen, training=False)
 
 
 def _card(plan: TrainingPlan, outcome: TrainingOutcome, network: object, content: str) -> ModelCard:
@@ -112,7 +98,8 @@ def _card(plan: TrainingPlan, outcome: TrainingOutcome, network: object, content
         precision=plan.precision,
         source="train",
         classes=plan.training_set.classes,
-        plates=tuple(sorted(set(plan.training_set.cells[PLATE].to_pylist()))),
+        heads=dict(plan.training_set.heads),
+        plates=tuple(plates_of(plan.training_set.cells)),
         trained_on=content,
         epochs=outcome.epochs,
         best_epoch=outcome.best_epoch,

@@ -1,6 +1,7 @@
 """One epoch: fit, validate, and notice when it went wrong."""
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import keras
@@ -9,7 +10,8 @@ import numpy as np
 from dp_assets.config.errors import DeviceError, ModelError
 from dp_assets.training.assembly import Trainee
 from dp_assets.training.cells import LabelledCells
-from dp_assets.training.feed import CropFeed
+from dp_assets.training.feed import BatchTransform, CropFeed
+from dp_assets.training.targets import BatchTargets
 
 
 @dataclass(frozen=True)
@@ -20,21 +22,28 @@ class Draw:
     ----------
     cells : where they come from.
     rows : int64 (n,), which of them, in order.
-    classes : number of classes.
+    targets : what the network is to say to each.
     batch_size : cells in a batch.
     workers : threads that read.
+    transform : changes the crops of every batch; None leaves them.
     """
 
     cells: LabelledCells
     rows: np.ndarray
-    classes: int
+    targets: BatchTargets
     batch_size: int
     workers: int
+    transform: BatchTransform | None = None
 
     def feed(self) -> CropFeed:
         """The batches of these cells."""
         return CropFeed(
-            self.cells, self.rows, classes=self.classes, batch_size=self.batch_size, workers=self.workers
+            self.cells,
+            self.rows,
+            targets=self.targets,
+            batch_size=self.batch_size,
+            workers=self.workers,
+            transform=self.transform,
         )
 
 
@@ -55,8 +64,14 @@ class StopAtInfinity(keras.callbacks.Callback):
             self.model.stop_training = True
 
 
-def fit_epoch(trainee: Trainee, draw: Draw) -> dict[str, float]:
+def fit_epoch(
+    trainee: Trainee, draw: Draw, callbacks: Sequence[keras.callbacks.Callback] = ()
+) -> dict[str, float]:
     """Show the cells of one epoch to the network and adapt its weights.
+
+    Parameters
+    ----------
+    callbacks : are told of every batch.
 
     Returns
     -------
@@ -72,7 +87,7 @@ def fit_epoch(trainee: Trainee, draw: Draw) -> dict[str, float]:
     with draw.feed() as feed:
         try:
             # Keras would shuffle the batches with Python's own generator, differently in every process.
-            logs = trainee.model.fit(feed, shuffle=False, verbose=0, callbacks=[guard]).history
+            logs = trainee.model.fit(feed, shuffle=False, verbose=0, callbacks=[guard, *callbacks]).history
         except Exception as error:
             raise _cause(error, feed) from (None if feed.failure else error)
     rate = float(trainee.model.optimizer.learning_rate)
@@ -80,7 +95,7 @@ def fit_epoch(trainee: Trainee, draw: Draw) -> dict[str, float]:
         raise _diverged(f"the loss became infinite or not a number at step {guard.step} of {len(feed)}", rate)
     if not all(np.isfinite(keras.ops.convert_to_numpy(weight)).all() for weight in trainee.network.weights):
         raise _diverged("weights of the network became infinite or not a number", rate)
-    return {name: float(values[-1]) for name, values in logs.items()}
+    return trainee.named({name: values[-1] for name, values in logs.items()})
 
 
 def validate(trainee: Trainee, draw: Draw) -> dict[str, float]:
@@ -99,7 +114,24 @@ def validate(trainee: Trainee, draw: Draw) -> dict[str, float]:
         raise _diverged(
             "the validation loss is infinite or not a number", float(trainee.model.optimizer.learning_rate)
         )
-    return {f"val_{name}": float(value) for name, value in logs.items()}
+    return {f"val_{name}": value for name, value in trainee.named(logs).items()}
+
+
+def predictions(trainee: Trainee, draw: Draw) -> Iterator[np.ndarray]:
+    """What the network says to these cells, without augmentation: (n, classes) float32, batch by batch.
+
+    Raises
+    ------
+    As fit_epoch.
+    """
+    with draw.feed() as feed:
+        for batch in range(len(feed)):
+            try:
+                crops, _ = feed[batch]
+                said = trainee.model.predict_on_batch(crops)
+            except Exception as error:
+                raise _cause(error, feed) from (None if feed.failure else error)
+            yield said
 
 
 def _cause(error: Exception, feed: CropFeed) -> Exception:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from dp_assets.training.fine_tuning import InitialWeights
 from dp_assets.training.resume_state import EpochLog
 
 
@@ -35,11 +36,15 @@ class TrainingOutcome:
 
     Attributes
     ----------
-    epochs : number of epochs of the network in the folder.
+    epochs : number of epochs of the network in the folder; fewer than the configuration allows when a
+        callback stopped the training.
     history : one row an epoch: epoch (1-based), loss, metrics, val_*, learning_rate, seconds.
     resumed_from : number of epochs that an earlier run had finished.
     checkpoints : file names of the checkpoints kept, by epoch.
     best_epoch : 1-based epoch of the lowest validation loss; None without validation.
+    stopped_early : whether a callback ended the training.
+    initial : the checkpoint it started from, and which layers took its weights; None when it started
+        otherwise.
     """
 
     epochs: int
@@ -47,6 +52,8 @@ class TrainingOutcome:
     resumed_from: int
     checkpoints: tuple[str, ...]
     best_epoch: int | None
+    stopped_early: bool = False
+    initial: InitialWeights | None = None
 
 
 def history_table(history: Sequence[EpochLog]) -> pd.DataFrame:

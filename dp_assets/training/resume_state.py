@@ -30,15 +30,21 @@ class Progress:
     identity : fingerprint of everything that decides the loss curve; state of another identity is of no use.
     history : one entry a finished epoch, oldest first: epoch (1-based), loss, metrics, learning_rate,
         seconds.
+    stopped : whether a callback ended the training with the last of these epochs.
     """
 
     identity: str
     history: tuple[EpochLog, ...] = ()
+    stopped: bool = False
 
     @property
     def epochs(self) -> int:
         """Number of finished epochs."""
         return len(self.history)
+
+    def finished(self, epochs: int) -> bool:
+        """Whether nothing is left to do of `epochs` epochs."""
+        return self.stopped or self.epochs >= epochs
 
     def validation_losses(self) -> list[float]:
         """Validation losses so far, oldest first; epochs without validation are left out."""
@@ -60,7 +66,8 @@ def save_state(path: Path, model: keras.Model, progress: Progress) -> None:
     optimizer = [np.asarray(keras.ops.convert_to_numpy(variable)) for variable in model.optimizer.variables]
     arrays = {f"weight_{i:05d}": array for i, array in enumerate(weights)}
     arrays |= {f"optimizer_{i:05d}": array for i, array in enumerate(optimizer)}
-    text = json.dumps({"identity": progress.identity, "history": progress.history}, allow_nan=False)
+    facts = {"identity": progress.identity, "history": progress.history, "stopped": progress.stopped}
+    text = json.dumps(facts, allow_nan=False)
     arrays[PROGRESS] = np.frombuffer(text.encode(), np.uint8)
     with atomic_file(path) as stream:
         np.savez(stream, **arrays)  # type: ignore[arg-type]  # the stubs take the names for keyword options
@@ -78,7 +85,7 @@ def read_progress(path: Path) -> Progress | None:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             fields = json.loads(arrays[PROGRESS].tobytes())
-        return Progress(fields["identity"], tuple(fields["history"]))
+        return Progress(fields["identity"], tuple(fields["history"]), fields.get("stopped", False))
     except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
         raise _damaged(path, str(error)) from error
 

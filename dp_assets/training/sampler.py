@@ -1,9 +1,19 @@
 """Which cells an epoch is made of: balanced over the classes, drawn anew each epoch, reproducible."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
+
+from dp_assets.config.stages import TrainingSettings
+from dp_assets.training.cells import LabelledCells
+
+# However few cells may be held in memory, batches are mixed from about so many images,
+LEAST_IMAGES_MIXED = 8
+# for which so many have to be held.
+LEAST_IMAGES_HELD = 2 * LEAST_IMAGES_MIXED
+BALANCES_IMAGES = ("crop_generator", "full_image_crop_generator")
 
 
 class EpochSampler(Protocol):
@@ -51,6 +61,10 @@ class BalancedImageEpochs:
     batches. Images are drawn with replacement for a class that has fewer than the median, and so are cells of
     an image that has fewer than asked for. Source: DeepProfiler, `crop_generator`.
 
+    Where crops are cut from images while training, an epoch goes through its images in random order, of all
+    classes in turn. The cells of an image are scattered over the cells of the images that follow it, as far
+    as fit into memory: batches mix many images, and each image drawn is read once.
+
     Parameters
     ----------
     labels : int64 (n,), class of each cell.
@@ -59,6 +73,7 @@ class BalancedImageEpochs:
     seed : as in BalancedEpochs.
     factor : share of an image's cells that an epoch uses (`train.sampling.factor`).
     batch_size : the epoch is cut to a multiple of it (never to nothing).
+    cells_held : number of cells held in memory (`train.sampling.cache_size`); None shuffles whole epochs.
     """
 
     def __init__(
@@ -70,6 +85,7 @@ class BalancedImageEpochs:
         *,
         factor: float,
         batch_size: int,
+        cells_held: int | None = None,
     ) -> None:
         self._images: list[list[np.ndarray]] = []
         for rows in rows_of_each(labels, classes):
@@ -77,6 +93,7 @@ class BalancedImageEpochs:
                 _, codes = np.unique(images[rows], return_inverse=True)
                 self._images.append([rows[part] for part in rows_of_each(codes, int(codes.max()) + 1)])
         self._seed = seed
+        self._cells_held = cells_held
         images_each = [len(group) for group in self._images]
         cells_each = [len(image) for group in self._images for image in group]
         self.images_per_class = int(np.median(images_each))
@@ -86,18 +103,89 @@ class BalancedImageEpochs:
         self.cells_per_epoch = total if total < batch_size else total // batch_size * batch_size
 
     def draw(self, epoch: int) -> np.ndarray:
-        """Rows of one epoch: int64 (cells_per_epoch,), shuffled."""
+        """Rows of one epoch: int64 (cells_per_epoch,), shuffled as far as memory allows."""
         generator = epoch_generator(self._seed, epoch)
-        parts = []
-        for group in self._images:
-            n = self.images_per_class
-            for chosen in generator.choice(len(group), n, replace=len(group) < n):
-                image = group[chosen]
-                k = self.cells_per_image
-                parts.append(generator.choice(image, k, replace=len(image) < k))
-        drawn = np.concatenate(parts)
-        generator.shuffle(drawn)
-        return drawn[: self.cells_per_epoch]
+        images = self._drawn_images(generator)
+        k = self.cells_per_image
+        cells = [generator.choice(image, k, replace=len(image) < k) for image in images]
+        kept = np.zeros(len(cells) * k, bool)
+        kept[generator.permutation(len(kept))[: self.cells_per_epoch]] = True
+        order = self._order([len(image) for image in images], generator)
+        return np.concatenate(cells)[order[kept[order]]]
+
+    def _drawn_images(self, generator: np.random.Generator) -> list[np.ndarray]:
+        """The rows of each image of an epoch, in random order, one image of every class after the other."""
+        n = self.images_per_class
+        chosen = [generator.choice(len(group), n, replace=len(group) < n) for group in self._images]
+        return [
+            self._images[group][chosen[group][turn]]
+            for turn in range(n)
+            for group in generator.permutation(len(self._images))
+        ]
+
+    def _order(self, sizes: Sequence[int], generator: np.random.Generator) -> np.ndarray:
+        """The order of an epoch's cells, given image by image, `cells_per_image` of each.
+
+        Parameters
+        ----------
+        sizes : number of cells of each image of the epoch: so many are held in memory for it.
+        """
+        cells = len(sizes) * self.cells_per_image
+        if self._cells_held is None or sum(sizes) <= self._cells_held:
+            return generator.permutation(cells)
+        starts = np.repeat(np.cumsum([0, *sizes[:-1]]), self.cells_per_image)
+        # Between two cells of an image lie cells of images up to one window before it, and one after it.
+        window = (self._cells_held - max(sizes)) / 2
+        window = max(window, LEAST_IMAGES_MIXED * float(np.median(sizes)))
+        return np.argsort(starts + generator.uniform(0, window, cells), kind="stable")
+
+
+def training_sampler(settings: TrainingSettings, cells: LabelledCells, classes: int) -> EpochSampler:
+    """How the configuration wants epochs drawn from these cells.
+
+    Parameters
+    ----------
+    cells : the training cells.
+    classes : number of classes of the first target.
+    """
+    network, sampling = settings.network, settings.sampling
+    if network.crop_generator in BALANCES_IMAGES and cells.images is not None:
+        return BalancedImageEpochs(
+            cells.first_labels,
+            cells.images,
+            classes,
+            network.seed,
+            factor=sampling.factor,
+            batch_size=network.params.batch_size,
+            cells_held=sampling.cache_size,
+        )
+    return BalancedEpochs(cells.first_labels, classes, network.seed)
+
+
+def validation_rows(
+    cells: LabelledCells, classes: int, seed: int, *, first_per_image: int | None
+) -> np.ndarray:
+    """Which cells every validation looks at.
+
+    Parameters
+    ----------
+    cells : the cells of `validation.frame`.
+    classes : number of classes of the first target.
+    seed : `train.model.seed`.
+    first_per_image : None for a balanced draw (as BalancedEpochs); else the first so many cells of every
+        image (`validation.sample_first_crops`).
+
+    Returns
+    -------
+    int64 (n,), ascending: cells of one image follow each other, so that each image is read once.
+    """
+    if first_per_image is None:
+        return np.sort(BalancedEpochs(cells.first_labels, classes, seed).draw(0))
+    if cells.images is None:
+        raise ValueError("Expected cells that know their images, to take the first of each. Received None.")
+    _, codes = np.unique(cells.images, return_inverse=True)
+    groups = rows_of_each(codes, int(codes.max()) + 1 if len(codes) else 0)
+    return np.sort(np.concatenate([np.empty(0, np.int64), *(rows[:first_per_image] for rows in groups)]))
 
 
 def rows_of_each(labels: np.ndarray, classes: int) -> list[np.ndarray]:

@@ -6,7 +6,8 @@ import numpy as np
 import pyarrow as pa
 
 from dp_assets.config.errors import TrainingDataError
-from dp_assets.imaging.cropping import CropGeometry, resample_windows
+from dp_assets.imaging.cropping import CropGeometry, Shape, resample_windows
+from dp_assets.imaging.masks import crop_masks, masked
 from dp_assets.imaging.normalization import Normalization, normalize_crops
 from dp_assets.storage.crop_store import CropStore
 from dp_assets.storage.schemas import PLATE
@@ -16,6 +17,8 @@ PlateRange = tuple[np.ndarray, np.ndarray]
 
 class StoreCrops:
     """The crops of a training set, read from crop stores on demand. A `CropSource`.
+
+    Cells of a store with masks are masked as the store says.
 
     Parameters
     ----------
@@ -76,16 +79,30 @@ class StoreCrops:
 
     def _read_plate(self, plate: int, store_rows: np.ndarray) -> np.ndarray:
         store, positions = self._stores[plate], self._indexes[plate]
-        windows = store.windows(store_rows)[..., self._channel_orders[plate]]
-        crops = resample_windows(
-            windows,
-            positions.origins[store_rows],
-            positions.centres[store_rows],
-            self._geometry,
-            positions.original_shape,
-            positions.array_shape,
-        )
+        where = positions.of(store_rows, self._geometry)
+        sampling = store.mask_sampling
+        if sampling is None:
+            windows = store.windows(store_rows)
+        else:
+            windows, planes = store.windows_and_masks(store_rows)
+        crops = resample_windows(windows[..., self._channel_orders[plate]], *where)
+        if sampling is not None:
+            crops = masked(crops, crop_masks(planes, *where, sampling))
         return normalize_crops(crops, self._normalization, self._ranges.get(self._plates[plate]))
+
+    def masks(self, rows: np.ndarray) -> np.ndarray:
+        """Which samples of some crops are the cell's own, (cells, box, box) bool; all of cells not masked."""
+        rows = np.asarray(rows)
+        found = np.ones((len(rows), *self.shape[:2]), bool)
+        for plate in np.unique(self._plate_of[rows]).tolist():
+            chosen = np.flatnonzero(self._plate_of[rows] == plate)
+            store, store_rows = self._stores[plate], self._row_of[rows[chosen]]
+            if store.mask_sampling is not None:
+                _, planes = store.windows_and_masks(store_rows)
+                positions: _Positions = self._indexes[plate]
+                where = positions.of(store_rows, self._geometry)
+                found[chosen] = crop_masks(planes, *where, store.mask_sampling)
+        return found
 
     @staticmethod
     def _order(store: CropStore, channels: Sequence[str]) -> list[int]:
@@ -100,12 +117,15 @@ class StoreCrops:
 
 
 def _require_geometry(store: CropStore, geometry: CropGeometry) -> None:
-    stored = store.folder.manifest["geometry"]
-    wanted = {"box_size": geometry.box_size, "sampling": geometry.sampling, "margin": geometry.margin}
-    different = [name for name in wanted if stored[name] != wanted[name]]
+    stored, wanted = store.folder.manifest["geometry"], geometry.facts()
+    names = dict.fromkeys((*wanted, *stored))
+    different = [name for name in names if stored.get(name) != wanted.get(name)]
     if different:
         raise TrainingDataError(
-            "; ".join(f"the crops have {n} {stored[n]}, the configuration {wanted[n]}" for n in different),
+            "; ".join(
+                f"the crops have {name} {stored.get(name)}, the configuration {wanted.get(name)}"
+                for name in different
+            ),
             where=str(store.folder.path),
             remedy="materialize the single_cells asset of this plate again, or put the former values back",
         )
@@ -122,3 +142,9 @@ class _Positions:
         # All images of a plate have one size (plate_images sees to that), so the first cell's holds for all.
         self.original_shape = (first["original_rows"], first["original_cols"]) if first else (0, 0)
         self.array_shape = (first["array_rows"], first["array_cols"]) if first else (0, 0)
+
+    def of(
+        self, rows: np.ndarray, geometry: CropGeometry
+    ) -> tuple[np.ndarray, np.ndarray, CropGeometry, Shape, Shape]:
+        """Origins, centres, geometry and the two shapes of some windows, as `resample_windows` takes them."""
+        return self.origins[rows], self.centres[rows], geometry, self.original_shape, self.array_shape

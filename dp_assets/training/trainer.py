@@ -1,58 +1,45 @@
 """Training a network: epoch by epoch, each either finished and on disk, or as if it had never begun."""
 
-import math
-import time
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 
 from dp_assets.config.stages import TrainingSettings
-from dp_assets.storage.atomic import write_bytes
 from dp_assets.training.assembly import Trainee, assemble
+from dp_assets.training.callback_settings import build_callbacks
 from dp_assets.training.cells import LabelledCells
-from dp_assets.training.checkpoint_files import (
-    checkpoints_in,
-    publish,
-    remove_checkpoints,
-    remove_unfinished,
-    wanted_checkpoints,
-    write_checkpoint,
-)
-from dp_assets.training.event_file import EventFile
-from dp_assets.training.identity import training_identity
+from dp_assets.training.checkpoint_files import checkpoints_in, publish, remove_unfinished
+from dp_assets.training.comet_log import CometLog
+from dp_assets.training.earlier_training import earlier_progress
+from dp_assets.training.fine_tuning import read_initial_weights, start_from_checkpoint
+from dp_assets.training.lesson import Lesson, plan_lesson
+from dp_assets.training.mlflow_log import MlflowLog
 from dp_assets.training.model_loading import MODEL_FILE
-from dp_assets.training.one_epoch import Draw, fit_epoch, validate
-from dp_assets.training.outcome import EpochReport, TrainingOutcome, history_table, report_of
-from dp_assets.training.request_checks import check_request
-from dp_assets.training.resume_state import (
-    RESUME_FILE,
-    EpochLog,
-    Progress,
-    read_progress,
-    restore_state,
-    save_state,
-)
-from dp_assets.training.sampler import BalancedEpochs, BalancedImageEpochs, EpochSampler
-from dp_assets.training.schedules import learning_rate
-
-LOG_FILE = "log.csv"
-EVENTS = "tensorboard"
+from dp_assets.training.outcome import EpochReport, TrainingOutcome, history_table
+from dp_assets.training.resume_state import Progress
+from dp_assets.training.training_log import Service, TrainingLog, flat
+from dp_assets.training.training_run import TrainingRun
+from dp_assets.training.training_set import Heads
 
 
 def train_network(
     *,
     settings: TrainingSettings,
-    classes: tuple[str, ...],
+    heads: Heads,
     training: LabelledCells,
     validation: LabelledCells | None,
     folder: Path,
     dtype_policy: str = "float32",
     xla: bool = False,
     content: str = "",
+    start_from: Path | None = None,
+    imagenet_weights: Path | None = None,
+    plugins: Path | None = None,
+    comet_key: Path | None = None,
+    mlflow: str | None = None,
+    name: str = "",
     progress: Callable[[EpochReport], None] | None = None,
 ) -> TrainingOutcome:
-    """Train a network to tell the classes apart, and leave it in a model folder.
+    """Train a network to tell the classes apart (or to reconstruct crops), and leave it in a model folder.
 
     Called again on the same folder with the same settings, it goes on after the last finished epoch, wherever
     the former run was killed; on a deterministic device the loss curve is that of an undisturbed run. More
@@ -63,161 +50,110 @@ def train_network(
     Parameters
     ----------
     settings : the training stage of an experiment.
-    classes : names of the classes, in the order of the labels.
+    heads : target column and names of its classes, in the order of the labels, for each head. A network that
+        reconstructs crops has no heads; epochs are balanced over the classes of the one target.
     training : cells to learn from.
     validation : cells to judge by (`validation.frame` decides which; the caller chooses them); None for none.
     folder : local folder. Afterwards: `model.keras` (from normalised crops to class probabilities, without
-        augmentation), `log.csv`, `checkpoints/`, `tensorboard/`, `resume.npz`.
+        augmentation), `log.csv`, `checkpoints/`, `tensorboard/`, `resume.npz`; and where they apply
+        `soft_labels/`, `start_from.json`, `callbacks/`, `services.json`.
     dtype_policy : "float32", "mixed_bfloat16" or "mixed_float16".
     xla : compile the training step with XLA.
     content : fingerprint of the crops' pixels, so that state from other pixels is not taken up.
+    start_from : weights file that a fresh training starts from: layers of equal name and shape. With it
+        `initialization` is not heeded, and all other layers start at random.
+    imagenet_weights : local file with the weights for `initialization: ImageNet`.
+    plugins : the project's folder of plugin files; None for those that this process has loaded already.
+    comet_key : key file of comet.com, to follow the training there.
+    mlflow : address of an MLflow server, or a folder, to follow the training there.
+    name : what these services call the training; the network's name when empty.
     progress : called after each finished epoch.
 
     Raises
     ------
     TrainingDataError : a class without training cells, one class only, validation needed but not there.
-    ModelError : network, generator or metric not available; loss or weights no longer finite (earlier epochs
-        stay).
+    ModelError : network, generator, metric or callback not available; settings that do not go together; a
+        plugin that failed; loss or weights no longer finite (earlier epochs stay).
+    ConfigurationError : the Comet key file cannot be used, or the package of a service is not installed.
     DeviceError : not enough memory on the device.
     StoreError : the state of the former run is damaged.
     """
-    validation = validation if validation is not None and len(validation) else None
-    check_request(settings, classes, training, validation)
+    lesson = plan_lesson(settings, heads, training, validation, plugins)
+    services = _services(comet_key, mlflow)
     folder.mkdir(parents=True, exist_ok=True)
     remove_unfinished(folder)
-    identity = training_identity(settings, classes, training, validation, dtype_policy, content)
-    done = _earlier_progress(folder, identity, settings.network.epochs)
-    run = _Run(settings, classes, training, validation, folder, progress)
-    if done.epochs < settings.network.epochs or not (folder / MODEL_FILE).exists():
+    identity = lesson.identity(dtype_policy, content, start_from)
+    done = earlier_progress(folder, identity, settings.network.epochs)
+    finished = done
+    if not (done.finished(settings.network.epochs) and (folder / MODEL_FILE).exists()):
         # A model of fewer epochs must not pass for the one that is about to be trained.
         (folder / MODEL_FILE).unlink(missing_ok=True)
-        trainee = assemble(
-            settings,
-            classes=len(classes),
-            shape=training.crops.shape,
-            dtype_policy=dtype_policy,
-            xla=xla,
-            fresh=done.epochs == 0,
-        )
-        finished = run.epochs_after(done, trainee)
+        trainee = _trainee(lesson, done, folder, dtype_policy, xla, start_from, imagenet_weights)
+        log = TrainingLog(services, folder)
+        run = _run(lesson, trainee, folder, progress, log)
+        with log.following(
+            name or settings.network.name, flat(lesson.parameters(dtype_policy)), done.history
+        ):
+            finished = run.epochs_after(done)
         publish(folder / MODEL_FILE, ".keras", trainee.network.save)
-    else:
-        finished = done
     return TrainingOutcome(
         epochs=finished.epochs,
         history=history_table(finished.history),
         resumed_from=done.epochs,
         checkpoints=tuple(path.name for path in checkpoints_in(folder).values()),
         best_epoch=finished.best_epoch(),
+        stopped_early=finished.epochs < settings.network.epochs,
+        initial=read_initial_weights(folder),
     )
 
 
-class _Run:
-    """What stays the same over the epochs of one call of train_network."""
-
-    def __init__(
-        self,
-        settings: TrainingSettings,
-        classes: tuple[str, ...],
-        training: LabelledCells,
-        validation: LabelledCells | None,
-        folder: Path,
-        progress: Callable[[EpochReport], None] | None,
-    ) -> None:
-        self.network = settings.network
-        self.frequency = settings.validation.frequency
-        self.folder = folder
-        self.progress = progress
-        workers = settings.sampling.workers
-        self.sampler = _sampler(settings, training, len(classes))
-        # The rows of an epoch are put in when it begins.
-        self.training = Draw(
-            training, training.labels[:0], len(classes), settings.network.params.batch_size, workers
-        )
-        self.validation = None
-        if validation is not None:
-            rows = BalancedEpochs(validation.labels, len(classes), self.network.seed).draw(0)
-            self.validation = Draw(validation, rows, len(classes), settings.validation.batch_size, workers)
-
-    def epochs_after(self, done: Progress, trainee: Trainee) -> Progress:
-        """Run the epochs that are missing; returns the progress after the last."""
-        if done.epochs:
-            restore_state(self.folder / RESUME_FILE, trainee.model)
-            self._write_log(done)
-        with closing(EventFile(self.folder / EVENTS)) as events:
-            for entry in done.history:
-                _add_event(events, entry)
-            while done.epochs < self.network.epochs:
-                entry, cells = self._epoch(done, trainee)
-                done = replace(done, history=(*done.history, entry))
-                self._keep(done, trainee)
-                _add_event(events, entry)
-                if self.progress is not None:
-                    self.progress(report_of(entry, self.network.epochs, cells))
-        return done
-
-    def _epoch(self, done: Progress, trainee: Trainee) -> tuple[EpochLog, int]:
-        """Fit and validate the epoch after `done`; returns its log entry and the number of cells shown."""
-        start, epoch = time.perf_counter(), done.epochs
-        rate = learning_rate(
-            self.network.lr_schedule,
-            self.network.params.learning_rate,
-            epoch,
-            self.network.epochs,
-            done.validation_losses(),
-        )
-        trainee.begin_epoch(epoch, rate, self.network.seed)
-        draw = replace(self.training, rows=self.sampler.draw(epoch))
-        values = fit_epoch(trainee, draw)
-        last = epoch + 1 == self.network.epochs
-        if self.validation is not None and ((epoch + 1) % self.frequency == 0 or last):
-            values |= validate(trainee, self.validation)
-        entry: EpochLog = {"epoch": epoch + 1}
-        entry |= {name: value if math.isfinite(value) else None for name, value in values.items()}
-        return entry | {"learning_rate": rate, "seconds": time.perf_counter() - start}, len(draw.rows)
-
-    def _keep(self, done: Progress, trainee: Trainee) -> None:
-        """Write what a finished epoch leaves. The epoch counts from the moment its state is there."""
-        wanted = wanted_checkpoints(
-            self.network.checkpoint_policy, done.epochs, self.network.epochs, done.best_epoch()
-        )
-        if done.epochs in wanted:
-            write_checkpoint(self.folder, trainee.network, done.epochs)
-        save_state(self.folder / RESUME_FILE, trainee.model, done)
-        remove_checkpoints(self.folder, keep=wanted)
-        self._write_log(done)
-
-    def _write_log(self, done: Progress) -> None:
-        write_bytes(self.folder / LOG_FILE, history_table(done.history).to_csv(index=False).encode())
-
-
-def _sampler(settings: TrainingSettings, training: LabelledCells, classes: int) -> EpochSampler:
-    network = settings.network
-    if network.crop_generator == "crop_generator" and training.images is not None:
-        return BalancedImageEpochs(
-            training.labels,
-            training.images,
-            classes,
-            network.seed,
-            factor=settings.sampling.factor,
-            batch_size=network.params.batch_size,
-        )
-    return BalancedEpochs(training.labels, classes, network.seed)
-
-
-def _earlier_progress(folder: Path, identity: str, epochs: int) -> Progress:
-    """Where to go on; after removing everything when there is nothing to go on with."""
-    earlier = read_progress(folder / RESUME_FILE)
-    if earlier is not None and earlier.identity == identity and earlier.epochs <= epochs:
-        return earlier
-    for name in (RESUME_FILE, MODEL_FILE, LOG_FILE):
-        (folder / name).unlink(missing_ok=True)
-    remove_checkpoints(folder, keep=set())
-    return Progress(identity)
-
-
-def _add_event(events: EventFile, entry: EpochLog) -> None:
-    events.add(
-        int(entry["epoch"] or 0),
-        {name: value for name, value in entry.items() if name != "epoch" and value is not None},
+def _trainee(
+    lesson: Lesson,
+    done: Progress,
+    folder: Path,
+    dtype_policy: str,
+    xla: bool,
+    start_from: Path | None,
+    imagenet_weights: Path | None,
+) -> Trainee:
+    """The network to train; where training is fresh, with the weights it starts from."""
+    fresh = done.epochs == 0
+    trainee = assemble(
+        lesson.settings,
+        heads=lesson.heads,
+        goal=lesson.goal,
+        shape=lesson.training.crops.shape,
+        dtype_policy=dtype_policy,
+        xla=xla,
+        published_weights=fresh and start_from is None,
+        imagenet_weights=imagenet_weights,
+        metric_plugins=lesson.metrics,
     )
+    if fresh and start_from is not None:
+        start_from_checkpoint(trainee.network, start_from, folder)
+    return trainee
+
+
+def _run(
+    lesson: Lesson,
+    trainee: Trainee,
+    folder: Path,
+    progress: Callable[[EpochReport], None] | None,
+    log: TrainingLog,
+) -> TrainingRun:
+    callbacks = build_callbacks(
+        lesson.settings.network.callbacks,
+        tuple(trainee.log_names.values()),
+        validated=lesson.validation is not None,
+        folder=folder,
+    )
+    return TrainingRun(lesson, trainee, callbacks, folder, log, progress)
+
+
+def _services(comet_key: Path | None, mlflow: str | None) -> list[Service]:
+    services: list[Service] = []
+    if comet_key is not None:
+        services.append(CometLog(comet_key))
+    if mlflow is not None:
+        services.append(MlflowLog(mlflow))
+    return services

@@ -1,19 +1,22 @@
-"""Which cells train and which validate: annotations and crop stores joined by the experiment's partition."""
+"""Which cells train and which validate: annotations and lists of cells joined by the partition."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from dp_assets.config.errors import Problem, TrainingDataError
-from dp_assets.storage.crop_store import CropStore
 from dp_assets.storage.plate_tables import annotation_column
-from dp_assets.storage.schemas import CELL_KEY, PLATE, SITE, TRAINING_SET, WELL
+from dp_assets.storage.schemas import CELL_KEY, SITE, SITE_KEY, TRAINING_SET, WELL
 
 TRAINING = "training"
 VALIDATION = "validation"
+FLAT = "flat_channels"
+
+ImageKey = tuple[str, str, str]
+Heads = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -24,12 +27,19 @@ class Partition:
     ----------
     target, split_field : columns of the image index.
     training, validation : values of `split_field`.
+    more_targets : further columns, one head of the network each.
     """
 
     target: str
     split_field: str
     training: tuple[str, ...]
     validation: tuple[str, ...]
+    more_targets: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """All target columns; epochs are balanced over the first."""
+        return (self.target, *self.more_targets)
 
     def split_of(self, value: str) -> str | None:
         """The split that an index value belongs to; None when the image is not used."""
@@ -44,18 +54,35 @@ class TrainingSet:
 
     Attributes
     ----------
-    cells : table of schema `training_set`.
-    classes : class names; `class_index` counts in them.
+    cells : table of schema `training_set`. Columns `target` and `class_index` are of the first target,
+        `target_2` and `class_index_2` of the second, and so on.
+    heads : (target column, class names) of every target; the class indices count in the names.
     left_out : channel (or several, comma-joined) -> cells left out because they are flat there.
+    unlabelled : target column -> cells left out because their image has no value there, or one that no
+        training image has.
     """
 
     cells: pa.Table
-    classes: tuple[str, ...]
+    heads: Heads
     left_out: dict[str, int]
+    unlabelled: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names of the first target."""
+        return self.heads[0][1]
 
     def part(self, split: str) -> pa.Table:
         """The cells of one split."""
         return self.cells.filter(pc.equal(self.cells["split"], split))
+
+
+@dataclass(frozen=True)
+class _ImageLabel:
+    """The value of each target, and the split, of one image."""
+
+    targets: tuple[str, ...]
+    split: str
 
 
 def plates_in_use(annotations: Mapping[str, pa.Table], partition: Partition) -> list[str]:
@@ -71,30 +98,52 @@ def plates_in_use(annotations: Mapping[str, pa.Table], partition: Partition) -> 
 
 
 def build_training_set(
-    annotations: Mapping[str, pa.Table], stores: Mapping[str, CropStore], partition: Partition
+    annotations: Mapping[str, pa.Table], listed: Mapping[str, pa.Table], partition: Partition
 ) -> TrainingSet:
-    """Join annotations with the cells of the crop stores.
+    """Join annotations with the cells there are.
 
-    Cells that are flat in some channel (all one grey level, or a box outside the image) are left out and
-    counted. Classes are the sorted different values of the target among the training images; images of the
-    validation split with another value are left out.
+    Cells that are known to be flat in some channel (all one grey level, or a box outside the image) are left
+    out and counted. Classes are the sorted different values of a target among the training images. Images of
+    the validation split with another value of the first target are left out; so are, counted, images without
+    a usable value of a further target.
+
+    Parameters
+    ----------
+    annotations : plate -> its plate_annotations table.
+    listed : plate -> its cells, for every plate in use: the columns CELL_KEY, and `flat_channels` where that
+        is known. The row in this table becomes `store_row`.
 
     Raises
     ------
-    TrainingDataError : a column is missing, a plate of the split has no exported crops, or no cells are left.
+    TrainingDataError : a column is missing, or no cells are left.
     """
     wanted = plates_in_use(annotations, partition)
-    _require_stores(wanted, stores)
     if not wanted:
         raise _no_images(annotations, partition)
     labels = _image_labels({plate: annotations[plate] for plate in wanted}, partition)
-    classes = tuple(sorted({target for target, split in labels.values() if split == TRAINING}))
+    heads = _heads(labels, partition)
     left_out: dict[str, int] = {}
-    tables = [_plate_cells(stores[plate], labels, classes, left_out) for plate in wanted]
+    unlabelled: dict[str, int] = {}
+    tables = [_plate_cells(listed[plate], labels, heads, left_out, unlabelled) for plate in wanted]
     cells = TRAINING_SET.enforce(pa.concat_tables(tables))
-    training_set = TrainingSet(cells, classes, left_out)
-    _require_cells(training_set, partition)
+    training_set = TrainingSet(cells, heads, left_out, unlabelled)
+    _require_cells(training_set)
     return training_set
+
+
+def labels_of(cells: pa.Table) -> np.ndarray:
+    """Class indices of a training_set table, int64 (n,) for one target and (n, targets) for several."""
+    names = [name for name in cells.column_names if name.startswith("class_index")]
+    columns = [cells[name].to_numpy().astype(np.int64) for name in names]
+    return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+
+
+def images_of(cells: pa.Table) -> tuple[np.ndarray, list[ImageKey]]:
+    """The number of each cell's image, int64 (n,), and the images' (plate, well, site) by number."""
+    keys = zip(*(cells[name].to_pylist() for name in SITE_KEY), strict=True)
+    numbers: dict[ImageKey, int] = {}
+    codes = np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)
+    return codes, list(numbers)
 
 
 def _column(table: pa.Table, name: str, plate: str) -> pa.ChunkedArray:
@@ -108,69 +157,76 @@ def _column(table: pa.Table, name: str, plate: str) -> pa.ChunkedArray:
     return table[column]
 
 
-def _image_labels(
-    annotations: Mapping[str, pa.Table], partition: Partition
-) -> dict[tuple[str, str, str], tuple[str, str]]:
-    """(plate, well, site) -> (target, split) of every image that is used."""
+def _image_labels(annotations: Mapping[str, pa.Table], partition: Partition) -> dict[ImageKey, _ImageLabel]:
+    """(plate, well, site) -> targets and split of every image that is used."""
     labels = {}
     for plate, table in annotations.items():
-        rows = zip(
-            table[WELL].to_pylist(),
-            table[SITE].to_pylist(),
-            _column(table, partition.target, plate).to_pylist(),
-            _column(table, partition.split_field, plate).to_pylist(),
-            strict=True,
-        )
-        for well, site, target, value in rows:
+        targets = zip(*(_column(table, name, plate).to_pylist() for name in partition.targets), strict=True)
+        wells, sites = table[WELL].to_pylist(), table[SITE].to_pylist()
+        values = _column(table, partition.split_field, plate).to_pylist()
+        for well, site, target, value in zip(wells, sites, targets, values, strict=True):
             split = partition.split_of(value)
-            if split is not None and target != "":
-                labels[(plate, well, site)] = (target, split)
+            if split is not None and target[0] != "":
+                labels[(plate, well, site)] = _ImageLabel(target, split)
     return labels
 
 
-def _plate_cells(
-    store: CropStore,
-    labels: Mapping[tuple[str, str, str], tuple[str, str]],
-    classes: Sequence[str],
-    left_out: dict[str, int],
-) -> pa.Table:
-    index = store.index.select([*CELL_KEY, "flat_channels"])
-    numbers = {name: number for number, name in enumerate(classes)}
-    keys = zip(*(index[name].to_pylist() for name in (PLATE, WELL, SITE)), strict=True)
-    flat = index["flat_channels"].to_pylist()
-    rows, targets, splits = [], [], []
-    for row, key in enumerate(keys):
-        target, split = labels.get(key, (None, None))
-        if target is None or split is None or target not in numbers:
-            continue
-        if flat[row]:
-            left_out[flat[row]] = left_out.get(flat[row], 0) + 1
-            continue
-        rows.append(row)
-        targets.append(target)
-        splits.append(split)
-    chosen = index.select(list(CELL_KEY)).take(pa.array(rows, pa.int64()))
-    return (
-        chosen.append_column("target", pa.array(targets, pa.string()))
-        .append_column("split", pa.array(splits, pa.string()))
-        .append_column("class_index", pa.array([numbers[t] for t in targets], pa.int32()))
-        .append_column("store_row", pa.array(np.asarray(rows, np.int64)))
+def _heads(labels: Mapping[ImageKey, _ImageLabel], partition: Partition) -> Heads:
+    """Classes of each target: of the further ones among the images that have a value of every target."""
+    training = [label.targets for label in labels.values() if label.split == TRAINING]
+    first = tuple(sorted({targets[0] for targets in training}))
+    complete = [targets for targets in training if all(targets)]
+    further = (
+        (name, tuple(sorted({targets[place] for targets in complete})))
+        for place, name in enumerate(partition.targets)
+        if place
     )
+    return ((partition.target, first), *further)
 
 
-def _require_stores(wanted: Sequence[str], stores: Mapping[str, CropStore]) -> None:
-    missing = [plate for plate in wanted if plate not in stores]
-    if missing:
-        raise TrainingDataError(
-            [
-                Problem(
-                    f"plate {plate} is in the split, but its cells have not been exported",
-                    "single_cells",
-                    f"materialize the single_cells asset for plate {plate} (job export_single_cells)",
-                )
-                for plate in missing
-            ]
-        )
+def _plate_cells(
+    listed: pa.Table,
+    labels: Mapping[ImageKey, _ImageLabel],
+    heads: Heads,
+    left_out: dict[str, int],
+    unlabelled: dict[str, int],
+) -> pa.Table:
+    """The cells of one plate that are used; `left_out` and `unlabelled` are added to."""
+    numbers = [{name: number for number, name in enumerate(classes)} for _, classes in heads]
+    keys = zip(*(listed[name].to_pylist() for name in SITE_KEY), strict=True)
+    flat = listed[FLAT].to_pylist() if FLAT in listed.column_names else [""] * len(listed)
+    rows: list[int] = []
+    found: list[_ImageLabel] = []
+    for row, key in enumerate(keys):
+        label = labels.get(key)
+        if label is None or label.targets[0] not in numbers[0]:
+            continue
+        unknown = [place for place, value in enumerate(label.targets) if value not in numbers[place]]
+        if unknown:
+            _count(unlabelled, heads[unknown[0]][0])
+        elif flat[row]:
+            _count(left_out, flat[row])
+        else:
+            rows.append(row)
+            found.append(label)
+    chosen = listed.select(list(CELL_KEY)).take(pa.array(rows, pa.int64()))
+    columns = {
+        "target": pa.array([label.targets[0] for label in found], pa.string()),
+        "split": pa.array([label.split for label in found], pa.string()),
+        "class_index": pa.array([numbers[0][label.targets[0]] for label in found], pa.int32()),
+        "store_row": pa.array(np.asarray(rows, np.int64)),
+    }
+    for place in range(1, len(heads)):
+        values = [label.targets[place] for label in found]
+        columns[f"target_{place + 1}"] = pa.array(values, pa.string())
+        columns[f"class_index_{place + 1}"] = pa.array([numbers[place][v] for v in values], pa.int32())
+    for name, column in columns.items():
+        chosen = chosen.append_column(name, column)
+    return chosen
+
+
+def _count(counts: dict[str, int], name: str) -> None:
+    counts[name] = counts.get(name, 0) + 1
 
 
 def _no_images(annotations: Mapping[str, pa.Table], partition: Partition) -> TrainingDataError:
@@ -185,20 +241,32 @@ def _no_images(annotations: Mapping[str, pa.Table], partition: Partition) -> Tra
     )
 
 
-def _require_cells(training_set: TrainingSet, partition: Partition) -> None:
-    counts = np.bincount(
-        np.asarray(training_set.part(TRAINING)["class_index"]), minlength=len(training_set.classes)
-    )
-    empty = [name for name, count in zip(training_set.classes, counts, strict=True) if count == 0]
-    if empty or len(training_set.classes) < 2:
-        flat = ", ".join(f"{count} flat in {name}" for name, count in training_set.left_out.items())
-        what = (
-            f"classes without training cells: {', '.join(empty)}"
-            if empty
-            else f"there is only one class: {', '.join(training_set.classes) or 'none'}"
-        )
-        raise TrainingDataError(
-            what + (f" (cells left out: {flat})" if flat else ""),
-            where=f"train.partition.targets {partition.target}",
-            remedy="check the labels and the split in index.csv, and the images named flat",
-        )
+def _require_cells(training_set: TrainingSet) -> None:
+    """Every head needs two classes, and every class a training cell."""
+    labels = labels_of(training_set.part(TRAINING)).reshape(-1, len(training_set.heads))
+    flat = [f"{count} flat in {name}" for name, count in training_set.left_out.items()]
+    missing = [f"{count} without a value of {name}" for name, count in training_set.unlabelled.items()]
+    left_out = f" (cells left out: {', '.join([*flat, *missing])})" if flat or missing else ""
+    problems = []
+    for place, (target, classes) in enumerate(training_set.heads):
+        what = _lacking(classes, np.bincount(labels[:, place], minlength=len(classes)))
+        if what is not None:
+            problems.append(
+                Problem(
+                    what + left_out,
+                    f"train.partition.targets {target}",
+                    "check the labels and the split in index.csv, and the images named flat",
+                )
+            )
+    if problems:
+        raise TrainingDataError(problems)
+
+
+def _lacking(classes: Sequence[str], counts: np.ndarray) -> str | None:
+    """What keeps a head from being trained on so many cells of each class."""
+    empty = [name for name, count in zip(classes, counts, strict=True) if count == 0]
+    if empty:
+        return f"classes without training cells: {', '.join(empty)}"
+    if len(classes) < 2:
+        return f"there is only one class: {', '.join(classes) or 'none'}"
+    return None

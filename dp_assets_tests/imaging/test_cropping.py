@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates
 
 from dp_assets.config.errors import ConfigurationError, LocationsError, ProjectError
 from dp_assets.imaging.cropping import (
@@ -13,6 +14,7 @@ from dp_assets.imaging.cropping import (
     Sampling,
     crop_cells,
     extract_windows,
+    nearest_pixels,
     resample_windows,
     window_origins,
     window_side,
@@ -30,16 +32,21 @@ def picture(shape: tuple[int, int], channels: int = 2, seed: int = 0) -> np.ndar
 
 
 def looped_crop(
-    image: np.ndarray, centre: tuple[float, float], box: int, original_shape: tuple[int, int]
+    image: np.ndarray,
+    centre: tuple[float, float],
+    box: int,
+    original_shape: tuple[int, int],
+    view: int | None = None,
 ) -> np.ndarray:
     """One crop, sample by sample, as the specification words it: positions in float32, values in float64."""
+    side = view or box
     crop = np.zeros((box, box, image.shape[2]))
     places: list[list[float | None]] = []
     for axis in (0, 1):
         last = np.float32(image.shape[axis] - 1)
         size = np.float32(original_shape[axis])
-        start = np.float32(centre[axis] - box / 2) / size
-        end = np.float32(centre[axis] + box / 2) / size
+        start = np.float32(centre[axis] - side / 2) / size
+        end = np.float32(centre[axis] + side / 2) / size
         if box == 1:
             positions = [np.float32(0.5) * (start + end) * last]
         else:
@@ -88,16 +95,24 @@ places = st.one_of(st.floats(-60, 150), st.integers(-60, 150).map(float), st.sam
 cells = st.lists(st.tuples(places, places), min_size=1, max_size=3)
 
 
-@given(original=shapes, array=shapes, centres=cells, box=st.integers(1, 24))
+views = st.one_of(st.none(), st.integers(1, 70))
+
+
+@given(original=shapes, array=shapes, centres=cells, box=st.integers(1, 24), view=views)
 @settings(max_examples=150, deadline=None)
 def test_crops_are_those_of_the_loop(
-    original: tuple[int, int], array: tuple[int, int], centres: list[tuple[float, float]], box: int
+    original: tuple[int, int],
+    array: tuple[int, int],
+    centres: list[tuple[float, float]],
+    box: int,
+    view: int | None,
 ) -> None:
     image = picture(array)
-    crops = crop_cells(image, np.array(centres), CropGeometry(box), original)
+    crops = crop_cells(image, np.array(centres), CropGeometry(box, view_size=view), original)
     assert crops.dtype == np.float32
     for crop, centre in zip(crops, centres, strict=True):
-        np.testing.assert_allclose(crop, looped_crop(image, centre, box, original), rtol=1e-5, atol=0.02)
+        expected = looped_crop(image, centre, box, original, view)
+        np.testing.assert_allclose(crop, expected, rtol=1e-5, atol=0.02)
 
 
 @given(
@@ -108,6 +123,7 @@ def test_crops_are_those_of_the_loop(
     margin=st.integers(0, 9),
     sampling=st.sampled_from(["original", "exact"]),
     dtype=st.sampled_from([np.uint8, np.uint16]),
+    view=views,
 )
 @settings(max_examples=300, deadline=None)
 def test_a_window_holds_all_its_crop_is_made_from(
@@ -118,11 +134,12 @@ def test_a_window_holds_all_its_crop_is_made_from(
     margin: int,
     sampling: Sampling,
     dtype: type[np.unsignedinteger],
+    view: int | None,
 ) -> None:
     if sampling == "exact":
-        array = original
+        array, view = original, None
     image = picture(array).astype(dtype)
-    geometry = CropGeometry(box, sampling, margin)
+    geometry = CropGeometry(box, sampling, margin, view)
     where = np.array(centres)
     origins = window_origins(where, geometry, original, array)
     side = window_side(geometry, original, array)
@@ -131,8 +148,18 @@ def test_a_window_holds_all_its_crop_is_made_from(
     assert windows.shape == (len(centres), side, side, 2)
     from_windows = resample_windows(windows, origins, where, geometry, original, array)
     np.testing.assert_array_equal(
-        from_windows, crop_cells(image, where, CropGeometry(box, sampling), original)
+        from_windows, crop_cells(image, where, CropGeometry(box, sampling, view_size=view), original)
     )
+    # The nearest pixels of a window's own pixel numbers say from where each sample was taken.
+    numbers = np.arange(1, 1 + array[0] * array[1]).reshape(*array, 1)
+    planes = extract_windows(numbers, origins, side)[..., 0]
+    nearest = nearest_pixels(planes, origins, where, geometry, original, array)
+    for axis, found in enumerate(np.divmod(nearest - 1, array[1])):
+        ramp = np.indices(array)[axis][..., None].astype(np.float64)
+        exact = crop_cells(ramp, where, CropGeometry(box, sampling, view_size=view), original)[..., 0]
+        assert (np.abs(found - exact)[nearest > 0] <= 0.5 + 1e-3).all()
+    everywhere = crop_cells(np.ones((*array, 1)), where, geometry, original)[..., 0]
+    np.testing.assert_array_equal(nearest > 0, everywhere > 0)
 
 
 @given(
@@ -231,12 +258,39 @@ def test_many_cells_do_not_depend_on_each_other() -> None:
         np.testing.assert_array_equal(together[cell], alone[0])
 
 
+def test_a_view_of_the_whole_image_is_the_image_resized() -> None:
+    """Corner-aligned bilinear resizing of scipy, where the view is as large as the image."""
+    image = picture((65, 65), channels=3)
+    geometry = CropGeometry(33, view_size=65)
+    crop = crop_cells(image, np.array([[32.5, 32.5]]), geometry, (65, 65))[0]
+    places = np.linspace(0, 64, 33)
+    grid = np.meshgrid(places, places, indexing="ij")
+    for channel in range(3):
+        expected = map_coordinates(image[..., channel].astype(float), grid, order=1)
+        np.testing.assert_allclose(crop[..., channel], expected, atol=0.5)
+
+
+def test_what_a_geometry_says_of_itself() -> None:
+    assert CropGeometry(9, margin=2).facts() == {"box_size": 9, "sampling": "original", "margin": 2}
+    for geometry in (CropGeometry(9, "exact", 3), CropGeometry(9, margin=2, view_size=40)):
+        assert CropGeometry(**geometry.facts()) == geometry
+    assert CropGeometry(9, view_size=9).view == CropGeometry(9).view == 9
+
+
+def test_whole_pixels_cannot_be_resized() -> None:
+    with pytest.raises(ConfigurationError, match="view_size is 16 and box_size 8"):
+        CropGeometry(8, "exact", view_size=16)
+    assert CropGeometry(8, "exact", view_size=8).view == 8
+
+
 def test_wrong_arguments_are_refused() -> None:
     image = picture((20, 20))
     with pytest.raises(ValueError, match="box_size=0"):
         CropGeometry(0)
     with pytest.raises(ValueError, match="nearest"):
         CropGeometry(8, "nearest")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="view_size >= 1"):
+        CropGeometry(8, view_size=0)
     with pytest.raises(ValueError, match="centres"):
         crop_cells(image, np.zeros((3, 3)), CropGeometry(8), (20, 20))
     with pytest.raises(ValueError, match="image"):

@@ -74,6 +74,20 @@ def test_flat_channels_become_zeros_and_are_found(method: Normalization, level: 
     np.testing.assert_array_equal(flat_channels(crops.astype(np.uint16)), expected)
 
 
+def test_only_samples_inside_a_mask_say_whether_it_is_flat() -> None:
+    crops = some_crops(cells=4)
+    masks = np.zeros((4, 9, 9), bool)
+    masks[:3, 2:6, 3:7] = True
+    crops[1, 2:6, 3:7, 0] = 77
+    masks[2, 2:6, 3:7] = False
+    masks[2, 4, 4] = True
+    found = flat_channels(crops, masks)
+    # One has contrast, one is flat in a channel, one is a single sample, one has an empty mask.
+    np.testing.assert_array_equal(found, [[0, 0, 0], [1, 0, 0], [1, 1, 1], [1, 1, 1]])
+    assert not flat_channels(crops)[1].any()
+    assert flat_channels(np.empty((0, 8, 8, 3), np.uint8), np.empty((0, 8, 8), bool)).shape == (0, 3)
+
+
 def test_nan_stays_in_its_crop_and_channel() -> None:
     crops = some_crops()
     crops[2, 4, 4, 1] = np.nan

@@ -24,6 +24,7 @@ from dp_assets.imaging.plate_compression import (
     controls_distribution,
 )
 from dp_assets.storage.folders import FolderWriter, open_folder, publish_folder
+from dp_assets.storage.image_codecs import CODECS, Codec, ending
 from dp_assets.storage.image_sites import ImageSite, SiteFailure
 from dp_assets.storage.work import WorkFolder
 from dp_assets_tests.golden_stages import PLATES, prepared
@@ -111,6 +112,69 @@ def test_every_image_is_compressed(
                 False,
             )
             assert facts["bytes"] == (folder.path / facts["file"]).stat().st_size
+
+
+@pytest.mark.parametrize("stretch", ["image", "none"])
+def test_every_codec_holds_the_same_pixels(plate: MadePlate, tmp_path: Path, stretch: str) -> None:
+    folders = {}
+    for codec in CODECS:
+        plan = plan_of(plate.sites(), stretch=stretch, codec=codec, settings_digest=codec)
+        writer, _ = compress(plan, tmp_path / "w")
+        folders[codec] = publish_folder(tmp_path / codec, writer)
+        writer.finished()
+    assert len({folder.fingerprint for folder in folders.values()}) == len(CODECS)
+    expected = [site.read() for site in compressed_sites(folders["png"], plate.sites())]
+    for codec, folder in folders.items():
+        assert folder.manifest["codec"] == codec
+        named = {path.suffix for path in folder.path.rglob("*") if path.name != HISTOGRAMS}
+        assert named == {ending(codec), ".json"}
+        for site, record, pixels in zip(
+            compressed_sites(folder, plate.sites()), folder.manifest["sites"], expected, strict=True
+        ):
+            np.testing.assert_array_equal(site.read(), pixels)
+            for image in record["images"]:
+                assert image["bytes"] == (folder.path / image["file"]).stat().st_size
+        if stretch == "image":
+            known = (folders["png"].path / HISTOGRAMS).read_bytes()
+            assert (folder.path / HISTOGRAMS).read_bytes() == known
+
+
+@pytest.mark.parametrize("codec", CODECS[1:])
+def test_a_killed_run_of_another_codec_goes_on(
+    plate: MadePlate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codec: Codec
+) -> None:
+    plan = plan_of(plate.sites(), codec=codec)
+    with pytest.raises(KilledError):
+        compress(plan, tmp_path / "w", ProgressLog(3))
+    reads = count_reads(monkeypatch)
+    folder = publish_folder(tmp_path / "out", compress(plan, tmp_path / "w")[0])
+    assert 0 < len(reads) <= 4
+    assert len(list(folder.path.rglob(f"*{ending(codec)}"))) == 10
+
+
+def test_two_codecs_in_one_work_folder_do_not_mix(plate: MadePlate, tmp_path: Path) -> None:
+    """The same digest on purpose: the codec itself keeps them apart."""
+    for codec in ("png", "tiff"):
+        with pytest.raises(KilledError):
+            compress(plan_of(plate.sites(), codec=codec), tmp_path / "w", ProgressLog(2))
+    folder = publish_folder(
+        tmp_path / "out", compress(plan_of(plate.sites(), codec="jpegls"), tmp_path / "w")[0]
+    )
+    images = [path for path in folder.path.rglob("*") if path.suffix not in (".json", ".npz")]
+    assert len(images) == 10
+    assert all(path.read_bytes().startswith(b"\xff\xd8\xff") for path in images)
+
+
+@pytest.mark.parametrize("codec", CODECS[1:])
+def test_a_compressed_image_that_is_cut_off_is_named(plate: MadePlate, tmp_path: Path, codec: Codec) -> None:
+    folder = publish_folder(
+        tmp_path / "out", compress(plan_of(plate.sites(), codec=codec), tmp_path / "w")[0]
+    )
+    site = compressed_sites(folder, plate.sites())[1]
+    whole = site.images[1].read_bytes()
+    site.images[1].write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ImageFileError, match=site.images[1].name):
+        site.read()
 
 
 @pytest.mark.parametrize("kill_at", [1, 3, 4])
@@ -280,6 +344,7 @@ def test_names_keep_the_relative_path(name: str, expected: str) -> None:
 def test_images_of_one_name_in_different_folders_do_not_overwrite_each_other() -> None:
     sites = [named_site("A01", ("P1/DNA/a.tif", "P1/RNA/a.tif"))]
     assert compressed_names(sites, CHANNELS)["P1/A01/1"] == ["DNA/a.png", "RNA/a.png"]
+    assert compressed_names(sites, CHANNELS, ".jxl")["P1/A01/1"] == ["DNA/a.jxl", "RNA/a.jxl"]
 
 
 NAME = st.sampled_from(["a.tif", "a.tiff", "P1/a.tif", "b/a.tif", "a", "a.b.tif", "a.b.png"])

@@ -11,13 +11,17 @@ from upath import UPath
 
 from dp_assets.config.errors import ConfigurationError, ImageFileError
 from dp_assets.imaging.cropping import CropGeometry, crop_cells
+from dp_assets.imaging.full_image import grid_cells
+from dp_assets.imaging.masks import MaskSampling, PlateMasks
 from dp_assets.imaging.plate_crops import NO_CELLS, CropPlan, SiteCells, export_crops
 from dp_assets.storage.crop_store import CropStore
 from dp_assets.storage.folders import FolderWriter, publish_folder
 from dp_assets.storage.image_sites import SiteFailure
+from dp_assets.storage.label_images import read_label_image
 from dp_assets.storage.work import WorkFolder
 from dp_assets_tests.golden_stages import exported, prepared
 from dp_assets_tests.image_changes import brighten, overwrite, site_pixels, tear
+from dp_assets_tests.made_outlines import outlines_of, write_outlines
 from dp_assets_tests.made_plates import PLATE, KilledError, MadePlate, ProgressLog, options, tiny_plate
 from dp_assets_tests.read_counting import count_reads
 
@@ -203,6 +207,84 @@ def test_a_torn_site_fails_the_plate_or_is_left_out(plate: MadePlate, tmp_path: 
     assert store.folder.manifest["failures"] == [failure.as_dict()]
     assert set(store.index["Metadata_Well"].to_pylist()) == {"A02", "A03", "A04", "A05"}
     assert len(store) == store.index.num_rows == 12
+
+
+@pytest.mark.parametrize("sampling", ["nearest", "original"])
+def test_masked_windows_keep_their_pixels_and_say_whose_they_are(
+    plate: MadePlate, tmp_path: Path, sampling: MaskSampling
+) -> None:
+    labels = write_outlines(plate)
+    plan = plan_of(plate, masks=PlateMasks(outlines_of(plate), sampling))
+    publish_folder(tmp_path / "masked", export(plan, tmp_path / "w")[0])
+    publish_folder(tmp_path / "plain", export(plan_of(plate), tmp_path / "v")[0])
+    store, plain = CropStore.open(tmp_path / "masked"), CropStore.open(tmp_path / "plain")
+    windows, masks = store.windows_and_masks(range(15))
+    np.testing.assert_array_equal(windows, plain.windows(range(15)))
+    far = 60
+    for row, mask in zip(store.index.to_pylist(), masks, strict=True):
+        picture = np.pad(labels[row["Metadata_Well"], row["Metadata_Site"]], far)
+        top, left = row["origin_row"] + far, row["origin_col"] + far
+        expected = picture[top : top + plan.side, left : left + plan.side] == row["object"]
+        np.testing.assert_array_equal(mask, expected * np.uint8(255))
+    facts = store.folder.manifest
+    assert (facts["mask"], facts["mask_sampling"]) == (True, sampling)
+    assert (facts["cells_without_object"], facts["side"]) == (0, plain.side)
+    assert store.fingerprint != plain.fingerprint
+
+
+def test_a_cell_on_no_object_is_flat(plate: MadePlate, tmp_path: Path) -> None:
+    """The disks lie on the cells; a cell in a corner where none is has an empty mask."""
+    write_outlines(plate, lambda labels: np.where(labels == 2, 0, labels).astype(np.uint16))
+    masks = PlateMasks(outlines_of(plate))
+    writer, _ = export(plan_of(plate, masks=masks), tmp_path / "w")
+    publish_folder(tmp_path / "out", writer)
+    rows = CropStore.open(tmp_path / "out").index.to_pylist()
+    for row in rows:
+        assert (row["flat_channels"] == "DNA,RNA") == (row["object"] == 0)
+    empty = sum(row["object"] == 0 for row in rows)
+    assert empty >= 1
+    assert writer.facts["cells_without_object"] == empty
+    assert writer.facts["flat_cells"] == {"DNA,RNA": empty}
+
+
+def test_a_changed_outline_redoes_its_site_only(
+    plate: MadePlate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_outlines(plate)
+    before = plan_of(plate, masks=PlateMasks(outlines_of(plate)))
+    export(before, tmp_path / "w")
+    path = plate.root / "inputs" / "outlines" / f"{PLATE}_A02_1.tif"
+    overwrite(path, read_label_image(path) * np.uint16(2))
+    after = plan_of(plate, masks=PlateMasks(outlines_of(plate)))
+    assert changed_wells(before, after) == ["A02"]
+    assert len(changed_wells(after, replace(after, masks=PlateMasks(outlines_of(plate), "original")))) == 5
+    assert len(changed_wells(after, plan_of(plate))) == 5
+    reads = count_reads(monkeypatch)
+    export(after, tmp_path / "w")
+    assert {name.split("_")[0] for name in reads} == {"A02"}
+
+
+def test_outlines_that_changed_their_size_fail_alone(plate: MadePlate, tmp_path: Path) -> None:
+    write_outlines(plate)
+    plan = plan_of(plate, masks=PlateMasks(outlines_of(plate)))
+    overwrite(plate.root / "inputs" / "outlines" / f"{PLATE}_A04_1.tif", np.zeros((64, 96), np.uint16))
+    _, [failure] = export(plan, tmp_path / "w", on_bad_site="skip")
+    assert failure.well == "A04"
+    assert "outlines are 64 x 96; expected 64 x 80" in failure.problem
+
+
+def test_views_of_whole_images(plate: MadePlate, tmp_path: Path) -> None:
+    grid = grid_cells((64, 80), 40)
+    geometry = CropGeometry(16, margin=1, view_size=40)
+    cells = {(site.well, site.site): grid for site in plate.sites()}
+    plan = plan_of(plate, geometry=geometry, cells=cells)
+    publish_folder(tmp_path / "out", export(plan, tmp_path / "w")[0])
+    store = CropStore.open(tmp_path / "out")
+    assert store.index["Metadata_Cell"].to_pylist() == ["0", "1", "2", "3"] * 5
+    assert CropGeometry(**store.folder.manifest["geometry"]) == geometry
+    assert changed_wells(plan, replace(plan, geometry=CropGeometry(16, margin=1, view_size=41))) == [
+        site.well for site in plan.sites
+    ]
 
 
 def test_the_first_site_may_be_the_bad_one(plate: MadePlate, tmp_path: Path) -> None:

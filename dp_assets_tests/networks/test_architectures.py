@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from dp_assets.config.errors import ModelError
-from dp_assets.networks import efficientnet
 from dp_assets.networks.registry import NetworkRequest, build_network
 from dp_assets_tests.networks.builders import EFFICIENTNET_REQUEST, small_cnn
 
@@ -40,6 +39,24 @@ def test_efficientnet_initial_weights_have_the_published_spread(b0: keras.Model)
     assert not np.array_equal(*twins)
 
 
+@pytest.mark.parametrize(
+    ("name", "size", "weights"), [("resnet", 50, 23_564_800), ("densenet", 121, 7_037_504)]
+)
+def test_resnet_and_densenet_have_their_published_number_of_weights_and_l2(
+    name: str, size: int, weights: int
+) -> None:
+    model = build_network(NetworkRequest(name, (32, 32, 3), 4, conv_blocks=size))
+    features = model.get_layer("pool5").output.shape[-1]
+    assert model.count_params() == weights + (features + 1) * 4
+    kernels = [
+        layer.kernel.numpy().astype(np.float64)
+        for layer in model.layers
+        if isinstance(layer, (keras.layers.Conv2D, keras.layers.Dense))
+    ]
+    assert len(model.losses) == len(kernels)
+    assert float(sum(model.losses)) == pytest.approx(1e-5 * sum((k**2).sum() for k in kernels), rel=1e-4)
+
+
 def test_efficientnet_of_another_size_has_the_published_number_of_weights() -> None:
     # EfficientNet-B1 without top has 6,575,239 weights, 7 of them in the normalisation that is left out.
     model = build_network(NetworkRequest("efficientnet", (64, 64, 3), None, conv_blocks=1))
@@ -67,11 +84,21 @@ def test_every_dropout_layer_draws_from_a_seed_of_its_own(b0: keras.Model) -> No
     [
         (NetworkRequest("efficientnet", (96, 96, 5), 3, conv_blocks=8), "conv_blocks is 8", "conv_blocks"),
         (NetworkRequest("efficientnet", (24, 24, 5), 3), "24 x 24", "box_size"),
+        (NetworkRequest("resnet", (64, 64, 5), 3, conv_blocks=18), "takes 50, 101, 152", "conv_blocks"),
+        (NetworkRequest("densenet", (64, 64, 5), 3, conv_blocks=0), "takes 121, 169, 201", "conv_blocks"),
+        (NetworkRequest("resnet", (31, 64, 5), 3, conv_blocks=50), "31 x 64", "box_size"),
+        (NetworkRequest("InceptionResNetv2", (74, 74, 5), 3), "takes 75 x 75", "box_size"),
+        (NetworkRequest("autoencoder", (17, 17, 5), None, conv_blocks=5), "autoencoder takes 1-4", "blocks"),
         (NetworkRequest("cnn", (16, 16, 5), 3, conv_blocks=5), "cnn takes 1-4", "conv_blocks"),
         (NetworkRequest("cnn", (16, 16, 5), 3, conv_blocks=0), "conv_blocks is 0", "conv_blocks"),
         (
             NetworkRequest("cnn", (16, 16, 5), 3, conv_blocks=1, initialization="imagenet"),
-            "ImageNet",
+            "ImageNet weights for cnn",
+            "initialization",
+        ),
+        (
+            NetworkRequest("autoencoder", (16, 16, 5), 3, conv_blocks=1, initialization="imagenet"),
+            "ImageNet weights for autoencoder",
             "initialization",
         ),
     ],
@@ -80,30 +107,6 @@ def test_an_impossible_request_names_the_key(request_: NetworkRequest, what: str
     with pytest.raises(ModelError, match=what) as caught:
         build_network(request_)
     assert key in caught.value.problems[0].where
-
-
-def test_imagenet_weights_go_to_the_channels_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    donor = keras.applications.EfficientNetB0(include_top=False, weights=None, input_shape=(32, 32, 3))
-    donor.set_weights([np.random.default_rng(1).random(w.shape, np.float32) for w in donor.weights])
-    monkeypatch.setattr(efficientnet, "_imagenet_donor", lambda _: donor)
-    model = build_network(NetworkRequest("efficientnet", (32, 32, 5), 2, initialization="imagenet"))
-    stem, rgb = (m.get_layer("stem_conv").get_weights()[0] for m in (model, donor))
-    np.testing.assert_array_equal(stem, rgb[:, :, [0, 1, 2, 0, 1]])
-    for name in ("stem_bn", "block4a_dwconv", "top_bn"):
-        for mine, theirs in zip(
-            model.get_layer(name).get_weights(), donor.get_layer(name).get_weights(), strict=True
-        ):
-            np.testing.assert_array_equal(mine, theirs)
-    assert np.abs(model.get_layer("ClassProb").get_weights()[0]).max() < 1
-
-
-def test_imagenet_weights_that_cannot_be_had_are_an_error_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*args: object, **kwargs: object) -> None:
-        raise Exception("URL fetch failure")  # what Keras raises
-
-    monkeypatch.setattr(efficientnet, "_application", fail)
-    with pytest.raises(ModelError, match="URL fetch failure"):
-        efficientnet._imagenet_donor(0)
 
 
 def test_cnn_computes_what_its_layers_say() -> None:

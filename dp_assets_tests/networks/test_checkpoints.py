@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from dp_assets.config.errors import ModelError
-from dp_assets.networks.checkpoints import load_weights_by_name
+from dp_assets.networks.checkpoints import load_matching_weights, load_weights_by_name
 from dp_assets.networks.registry import NetworkRequest, build_network
 from dp_assets_tests.networks.builders import EFFICIENTNET_REQUEST, small_cnn
 
@@ -184,6 +184,114 @@ def test_long_name_lists_in_parts_are_read(tmp_path: Path) -> None:
             file.attrs[f"layer_names{part}"] = [name]
     load_weights_by_name(target, tmp_path / "c.hdf5")
     assert_same_weights(source, target)
+
+
+def counted_file(path: Path, names: dict[str, str], source: keras.Model) -> None:
+    """The weights of a network under other layer names, listed in the order of `names`."""
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [name.encode() for name in names.values()]
+        for layer, name in names.items():
+            group = file.create_group(name)
+            weights = source.get_layer(layer).weights
+            stored = [f"{name}/{weight.name}:0" for weight in weights]
+            group.attrs["weight_names"] = [weight.encode() for weight in stored]
+            for key, value in zip(stored, source.get_layer(layer).get_weights(), strict=True):
+                group[key] = value
+
+
+@pytest.mark.parametrize("first", [0, 9])
+def test_layers_without_a_name_go_by_their_order(tmp_path: Path, first: int) -> None:
+    """The original's `cnn` never names its convolutions, and Keras counts through the whole process."""
+    source, target = randomised(small_cnn(conv_blocks=3)), small_cnn(conv_blocks=3)
+    names = {"features": "features", "Treatment": "Treatment"}
+    for block in (3, 1, 2):
+        number = first + block - 1
+        ending = f"_{number}" if number else ""
+        names |= {f"block{block}_conv": f"conv2d{ending}", f"block{block}_bn": f"batch_normalization{ending}"}
+    counted_file(tmp_path / "c.hdf5", names, source)
+    assert load_weights_by_name(target, tmp_path / "c.hdf5").missing == ()
+    assert_same_weights(source, target)
+    with pytest.raises(ModelError, match="lacks 2 of 10 layers"):
+        load_weights_by_name(small_cnn(conv_blocks=4), tmp_path / "c.hdf5")
+
+
+def test_slashes_in_names_are_those_of_keras_2(tmp_path: Path) -> None:
+    source, target = randomised(small_cnn()), small_cnn()
+    names = {layer.name: layer.name for layer in source.layers if layer.weights}
+    counted_file(
+        tmp_path / "c.hdf5", {**names, "block1_conv": "block1/conv", "block1_bn": "block1/bn"}, source
+    )
+    load_weights_by_name(target, tmp_path / "c.hdf5")
+    assert_same_weights(source, target)
+
+
+def test_a_model_inside_the_model_is_taken_apart(tmp_path: Path) -> None:
+    """Keras 2 lists the weights of all its layers in one group, the ones that are not trained last."""
+    source, target = randomised(small_cnn()), small_cnn()
+    with h5py.File(tmp_path / "c.hdf5", "w") as file:
+        file.attrs["layer_names"] = [b"crops", b"trunk", b"Treatment"]
+        file.create_group("crops").attrs["weight_names"] = []
+        inside = [layer for layer in source.layers if layer.weights and layer.name != "Treatment"]
+        for group_name, layers in (("trunk", inside), ("Treatment", [source.get_layer("Treatment")])):
+            group = file.create_group(group_name)
+            pairs = [(f"{layer.name}/{w.name}:0", w) for layer in layers for w in layer.weights]
+            pairs.sort(key=lambda pair: not pair[1].trainable)
+            group.attrs["weight_names"] = [name.encode() for name, _ in pairs]
+            for name, weight in pairs:
+                group[name] = keras.ops.convert_to_numpy(weight)
+    load_weights_by_name(target, tmp_path / "c.hdf5")
+    assert_same_weights(source, target)
+
+
+def test_what_a_file_has_besides_the_network_is_left_out(tmp_path: Path) -> None:
+    source = randomised(small_cnn())
+    names = {layer.name: layer.name for layer in source.layers if layer.weights}
+    counted_file(tmp_path / "c.hdf5", {**names, "Treatment": "predictions"}, source)
+    report = load_weights_by_name(small_cnn(classes=None), tmp_path / "c.hdf5")
+    assert (report.skipped, report.missing) == ((), ())
+    assert len(report.loaded) == 5
+
+
+def test_every_head_may_differ(tmp_path: Path) -> None:
+    source = randomised(small_cnn(more_heads=(("Dose", 4),)))
+    source.save_weights(tmp_path / "c.weights.h5")
+    other = small_cnn(classes=5, more_heads=(("Plate", 2),))
+    report = load_weights_by_name(other, tmp_path / "c.weights.h5")
+    assert (report.skipped, report.missing) == (("Treatment",), ("Plate",))
+
+
+def test_training_can_start_from_what_matches(tmp_path: Path) -> None:
+    source = randomised(small_cnn())
+    write_keras2(source, tmp_path / "c.hdf5")
+    target = small_cnn(input_shape=(16, 16, 5), classes=4, target="Compound")
+    before = {layer.name: layer.get_weights() for layer in target.layers}
+    report = load_matching_weights(target, tmp_path / "c.hdf5")
+    assert report.loaded == ("block1_bn", "block2_conv", "block2_bn", "features")
+    assert (report.skipped, report.missing) == (("block1_conv",), ("Compound",))
+    for name, weights in before.items():
+        expected = source.get_layer(name).get_weights() if name in report.loaded else weights
+        for mine, theirs in zip(target.get_layer(name).get_weights(), expected, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+
+
+def test_training_cannot_start_from_another_network(tmp_path: Path) -> None:
+    inputs = keras.Input((4,))
+    keras.Model(inputs, keras.layers.Dense(2, name="else")(inputs)).save_weights(tmp_path / "c.weights.h5")
+    with pytest.raises(ModelError, match="no layer in common with the network 'cnn'") as caught:
+        load_matching_weights(small_cnn(), tmp_path / "c.weights.h5")
+    assert "c.weights.h5" in caught.value.problems[0].where
+    diverged = small_cnn()
+    diverged.set_weights([np.full(weight.shape, np.nan, np.float32) for weight in diverged.weights])
+    diverged.save_weights(tmp_path / "nan.weights.h5")
+    with pytest.raises(ModelError, match="not finite"):
+        load_matching_weights(small_cnn(), tmp_path / "nan.weights.h5")
+
+
+def test_training_can_start_from_the_original_with_other_channels_and_classes(golden: Path) -> None:
+    target = build_network(NetworkRequest("efficientnet", (32, 32, 3), 7))
+    report = load_matching_weights(target, golden / "checkpoint_golden.hdf5")
+    assert (report.skipped, report.missing) == (("stem_conv", "ClassProb"), ())
+    assert len(report.loaded) == 129
 
 
 @pytest.fixture(scope="module")

@@ -42,8 +42,9 @@ def wrong_project_file(workshop: Workshop) -> None:
     (workshop.root / "project.yaml").write_text("on_bad_sites: skip\n", encoding="utf-8")
 
 
-def unavailable_network_weights(workshop: Workshop) -> None:
-    workshop.configure(lambda data: data["profile"].update(checkpoint="None"))
+def masked_full_images(workshop: Workshop) -> None:
+    change = {"mode": "full_image", "view_size": 64, "mask_objects": True}
+    workshop.configure(lambda data: data["dataset"]["locations"].update(change))
 
 
 def missing_weights(workshop: Workshop) -> None:
@@ -91,7 +92,7 @@ PROBLEMS: list[tuple[Callable[[Workshop], None], list[str]]] = [
     (broken_configuration, ["dataset.locations.box_size", "-3", "greater than"]),
     (no_configuration, ["there is no experiment configuration", "configs/experiments"]),
     (wrong_project_file, ['unknown key "on_bad_sites"', 'Did you mean "on_bad_site"?']),
-    (unavailable_network_weights, ["ImageNet weights is not available", "name a checkpoint file"]),
+    (masked_full_images, ["mask_objects is true", "no cell to mask", "set it to false"]),
     (missing_weights, ["no checkpoint 'Cell_Painting_CNN_v1.hdf5'", "inputs/pretrained"]),
     (wrong_split_column, ["no column Fold", "train.partition", "Split"]),
     (wrong_split_values, ["no image has Split '0'", "'training', 'validation'", "train.partition.training"]),

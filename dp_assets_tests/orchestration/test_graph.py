@@ -216,14 +216,15 @@ def test_a_broken_experiment_lacks_its_lane_and_spoils_no_other(
     assert said in caplog.text
 
 
-def test_what_this_version_cannot_do_lacks_its_lane_and_says_so(
+def test_what_does_not_go_together_lacks_its_lane_and_says_so(
     write_project: Callable[..., Workshop], caplog: pytest.LogCaptureFixture
 ) -> None:
     workshop = write_project(experiments=("cnn", "efficientnet"))
-    workshop.configure(lambda data: data["profile"].update(checkpoint="None"), "efficientnet")
+    change = {"mode": "full_image", "view_size": 64, "mask_objects": True}
+    workshop.configure(lambda data: data["dataset"]["locations"].update(change), "efficientnet")
     assert snapshot(workshop.root) == {**SHARED, **lane("cnn")}
     assert "efficientnet.json has no assets" in caplog.text
-    assert "ImageNet weights is not available" in caplog.text
+    assert "no cell to mask" in caplog.text
 
 
 @pytest.mark.parametrize("exists", [True, False])

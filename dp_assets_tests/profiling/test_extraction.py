@@ -10,6 +10,7 @@ from dp_assets.config.errors import ModelError
 from dp_assets.networks.checkpoints import load_weights_by_name
 from dp_assets.networks.registry import NetworkRequest, build_network
 from dp_assets.profiling.extraction import FeatureExtractor
+from dp_assets.profiling.network_input import resized_crops
 
 SIDE = 16
 
@@ -84,6 +85,27 @@ def test_features_of_a_half_precision_network_are_float32() -> None:
         features, maps.mean(axis=(1, 2)), rtol=1e-4
     )  # bfloat16 means would be off by 4e-3
     assert features.dtype == np.float32
+
+
+@pytest.mark.parametrize("box", [SIDE, 11, 24])
+def test_crops_of_another_size_are_resized_when_that_is_wanted(network: keras.Model, box: int) -> None:
+    crops = np.random.default_rng(5).random((5, box, box, 2), np.float32)
+    extract = FeatureExtractor(network, "features", batch_size=2, crop_size=box)
+    taken = crops if box == SIDE else np.asarray(resized_crops(box, SIDE, 2)(crops))
+    np.testing.assert_allclose(extract(crops), layer_output(network, "features", taken), rtol=1e-4)
+    with pytest.raises(ModelError, match="crops"):
+        extract(np.zeros((1, box + 1, box + 1, 2), np.float32))
+
+
+def test_class_probabilities_of_every_head_are_features_too() -> None:
+    model = build_network(
+        NetworkRequest("cnn", (SIDE, SIDE, 2), 3, conv_blocks=1, target="Dose", more_heads=(("Plate", 2),))
+    )
+    crops = crops_of(5)
+    for head, expected in zip(("Dose", "Plate"), model.predict(crops, verbose=0), strict=True):
+        found = FeatureExtractor(model, head, batch_size=2)(crops)
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+        np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
 
 
 def test_an_unknown_layer_is_answered_with_the_nearest(network: keras.Model) -> None:

@@ -87,6 +87,7 @@ def test_an_image_that_changed_its_size_is_not_cut(plate: MadePlate) -> None:
         {"layer": "block6a"},
         {"precision": "mixed_bfloat16"},
         {"batch_size": 9},
+        {"repeated_channels": CHANNELS},
     ],
 )
 def test_a_changed_setting_changes_every_site(plate: MadePlate, changes: dict[str, Any]) -> None:
@@ -122,3 +123,13 @@ def test_a_changed_image_or_cell_changes_its_site_only(plate: MadePlate) -> None
     assert changed_wells(after, plan_of(plate, cells=cells)) == ["A04"]
     cells[("A04", "1")] = SiteCells(moved.names[::-1], moved.centres)
     assert changed_wells(after, plan_of(plate, cells=cells)) == ["A04"]
+
+
+def test_repeated_channels_are_named_in_the_features(plate: MadePlate) -> None:
+    assert plan_of(plate).feature_names(3) == ["net_0", "net_1", "net_2"]
+    assert plan_of(plate, repeated_channels=("DNA", "ER")).feature_names(4) == [
+        "net_DNA_0",
+        "net_DNA_1",
+        "net_ER_0",
+        "net_ER_1",
+    ]

@@ -24,9 +24,9 @@ from dp_assets.storage.image_sites import SiteFailure
 from dp_assets.storage.schemas import CELL_FEATURES, CELL_KEY
 from dp_assets.storage.tables import StoredTable, TableStream, read_provenance, write_table
 from dp_assets.storage.work import WorkFolder
-from dp_assets.training.model_import import import_checkpoint
+from dp_assets.training.import_plan import ImportPlan
+from dp_assets.training.model_import import import_model
 from dp_assets.training.model_loading import load_trained_network
-from dp_assets.training.model_plan import ImportPlan
 from dp_assets_tests.golden_stages import PLATES, prepared
 from dp_assets_tests.image_changes import tear
 from dp_assets_tests.made_plates import (
@@ -175,6 +175,13 @@ def test_a_plate_without_cells_is_an_empty_table(plate: MadePlate, tmp_path: Pat
     assert len(read_provenance(table.schema())["sites_without_cells"]) == 10
 
 
+def test_features_of_each_channel_alone_have_its_name(plate: MadePlate, tmp_path: Path) -> None:
+    stream, _ = extract(plan_of(plate, repeated_channels=("RNA", "DNA")), tmp_path / "w")
+    table = written(stream, tmp_path / "t.parquet")
+    assert table.schema().names == [*CELL_KEY, "net_RNA_0", "net_DNA_0"]
+    assert rows_of(table) == expected_rows(plan_of(plate), Moments())
+
+
 @pytest.fixture(scope="module")
 def extractor() -> FeatureExtractor:
     network = build_network(
@@ -248,9 +255,7 @@ def test_cells_outside_the_image_have_features_too(plate: MadePlate, tmp_path: P
 def recorded_network(golden: Path, tmp_path_factory: pytest.TempPathFactory) -> keras.Model:
     folder = tmp_path_factory.mktemp("golden")
     settings = load_experiment(golden / "inputs/config/config.json").profiling()
-    publish_folder(
-        folder / "model", import_checkpoint(ImportPlan(settings, golden / "checkpoint_golden.hdf5"))[0]
-    )
+    publish_folder(folder / "model", import_model(ImportPlan(settings, golden / "checkpoint_golden.hdf5"))[0])
     return load_trained_network(folder / "model")
 
 

@@ -15,6 +15,7 @@ from dp_assets.storage.crop_store import (
     WINDOWS,
     CropStore,
     assemble_store,
+    cells_off_objects,
     empty_index,
     flat_cells,
     has_site_part,
@@ -53,8 +54,10 @@ def columns(count: int, site: str, flat: str = "") -> dict[str, Any]:
 def publish(
     path: Path | UPath, work: WorkFolder, parts: list[tuple[str, np.ndarray]], **facts: Any
 ) -> CropStore:
+    masked = bool(facts.get("mask"))
     for site, found in parts:
-        write_site_part(work, site, found, columns(len(found), site))
+        objects = {"object": list(range(len(found)))} if masked else {}
+        write_site_part(work, site, found, {**columns(len(found), site), **objects})
     dtype = str(parts[0][1].dtype) if parts else "uint16"
     manifest = {
         "codec": CODEC,
@@ -67,7 +70,7 @@ def publish(
     names = [site for site, _ in parts]
 
     def fill(folder: Path) -> None:
-        assemble_store(folder, work, names)
+        assemble_store(folder, work, names, masked=masked)
 
     publish_folder(path, FolderWriter("made of crops", manifest, fill))
     return CropStore.open(path)
@@ -89,6 +92,41 @@ def test_windows_come_back_in_the_order_asked_for(tmp_path: Path, kind: str, dty
     assert crops.index["centre_row"].to_pylist() == [0.25, 1.25, 2.25, 3.25, 0.25, 1.25, 2.25]
     ends = np.cumsum(crops.index["length"].to_numpy())
     assert crops.index["offset"].to_pylist() == [0, *ends[:-1]]
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16"])
+def test_masks_are_a_plane_of_their_own(tmp_path: Path, dtype: str) -> None:
+    work = WorkFolder(tmp_path / "w")
+    masks = np.random.default_rng(5).integers(0, 2, (7, SIDE, SIDE, 1)).astype(dtype) * 255
+    whole = np.concatenate([windows(7, 0, dtype), masks.astype(dtype)], axis=-1)
+    parts = [("1", whole[:4]), ("2", whole[:0]), ("3", whole[4:])]
+    crops = publish(tmp_path / "P1", work, parts, mask=True, mask_sampling="nearest")
+    assert (crops.channels, crops.mask_sampling) == (CHANNELS, "nearest")
+    rows = [6, 0, 0, 3]
+    np.testing.assert_array_equal(crops.windows(rows), whole[rows][..., :2])
+    found, planes = crops.windows_and_masks(rows)
+    np.testing.assert_array_equal(found, whole[rows][..., :2])
+    assert (found.dtype, planes.dtype) == (np.dtype(dtype), np.uint8)
+    np.testing.assert_array_equal(planes, masks[rows, :, :, 0])
+    assert crops.index["object"].to_pylist() == [0, 1, 2, 3, 0, 1, 2]
+    assert crops.index.drop_columns(["object"]).schema.equals(empty_index().schema)
+
+
+def test_a_store_without_masks_has_none(tmp_path: Path) -> None:
+    crops = publish(tmp_path / "P1", WorkFolder(tmp_path / "w"), [("1", windows(2, 0))])
+    assert crops.mask_sampling is None
+    with pytest.raises(ValueError, match="masked cells"):
+        crops.windows_and_masks([0])
+
+
+def test_cells_that_lie_on_no_object_or_share_one(tmp_path: Path) -> None:
+    work = WorkFolder(tmp_path / "w")
+    for part, objects in (("a", [0, 5, 5, -1, 7]), ("b", [5, 2, 2, 2]), ("c", [])):
+        count = len(objects)
+        planes = np.zeros((count, SIDE, SIDE, 3), np.uint8)
+        write_site_part(work, part, planes, {**columns(count, part), "object": objects})
+    assert cells_off_objects(work, ["a", "b", "c"]) == (2, 5)
+    assert cells_off_objects(work, ["b"]) == (0, 3)
 
 
 @pytest.mark.parametrize("kind", KINDS)

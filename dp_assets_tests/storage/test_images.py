@@ -18,7 +18,8 @@ from PIL import Image
 from upath import UPath
 
 from dp_assets.config.errors import ImageFileError
-from dp_assets.storage.images import encode_png, inspect_image, read_image
+from dp_assets.storage.image_codecs import encode_png
+from dp_assets.storage.images import inspect_image, read_image
 
 TIFF_KINDS: dict[str, dict] = {
     "plain": {},

@@ -1,12 +1,13 @@
-"""Model folders and cards: what a model refuses to be used for."""
+"""Model folders and their cards, wherever they lie."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dp_assets.config.errors import ModelError, StoreError
+from dp_assets.config.errors import StoreError
 from dp_assets.storage.folders import FolderWriter, publish_folder
 from dp_assets.storage.model_folder import (
     CARD_FILE,
@@ -118,22 +119,16 @@ def test_cards_survive_writing(tmp_path: Path) -> None:
     assert ModelCard.model_validate(card_facts(full)) == full
 
 
-def test_channels_are_matched_by_name() -> None:
-    assert card().require_channels(("RNA", "DNA", "ER"), "here") == (1, 2, 0)
-    for offered in (("DNA", "ER"), ("DNA", "ER", "AGP"), ("DNA", "ER", "RNA", "AGP"), ("DNA", "ER", "ER")):
-        with pytest.raises(ModelError, match="trained on channels DNA, ER, RNA; the images offer") as caught:
-            card().require_channels(offered, "here")
-        assert ", ".join(offered) in str(caught.value)
-        assert caught.value.problems[0].where == "here"
-
-
-def test_crops_made_otherwise_are_refused() -> None:
-    card().require_crops(32, "minmax", "original", "here")
-    with pytest.raises(ModelError) as caught:
-        card().require_crops(48, "zscore", "original", "here")
-    assert caught.value.problems[0].what == (
-        "the model has box_size 32, the configuration 48; "
-        "the model has normalization minmax, the configuration zscore"
-    )
-    with pytest.raises(ModelError, match="the model has sampling original, the configuration exact"):
-        card().require_crops(32, "minmax", "exact", "here")
+def test_cards_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    since = {
+        "mode",
+        "view_size",
+        "mask_objects",
+        "masks",
+        "repeats_channels",
+        "augmented",
+        "heads",
+    }
+    older = {name: value for name, value in card_facts(card()).items() if name not in since}
+    (tmp_path / CARD_FILE).write_text(json.dumps(older))
+    assert read_card(tmp_path / CARD_FILE) == card()

@@ -13,7 +13,7 @@ import numpy as np
 from dp_assets.networks.accelerator import AcceleratorSettings, configure_accelerator
 from dp_assets.training.cells import LabelledCells
 from dp_assets_tests.training.synthetic import (
-    CLASSES,
+    HEADS,
     ArrayCrops,
     labelled_cells,
     pixels,
@@ -22,7 +22,7 @@ from dp_assets_tests.training.synthetic import (
 
 
 class DeadlyCrops(ArrayCrops):
-    """Crops that, once told so, kill the process at the third reading."""
+    """Crops that, once told so, kill the process at the third reading of batches."""
 
     left = -1
 
@@ -34,7 +34,7 @@ class DeadlyCrops(ArrayCrops):
 
 
 def main(folders: list[str], *, die: bool) -> None:
-    """Train with everything random that there is."""
+    """Train with everything random, and everything that is kept from epoch to epoch."""
     configure_accelerator(AcceleratorSettings(devices="cpu", deterministic=True))
     from dp_assets.training.outcome import EpochReport
     from dp_assets.training.trainer import train_network
@@ -48,8 +48,13 @@ def main(folders: list[str], *, die: bool) -> None:
 
     for folder in folders:
         outcome = train_network(
-            settings=training_settings(epochs=4, lr_schedule="cosine"),
-            classes=CLASSES,
+            settings=training_settings(
+                epochs=4,
+                lr_schedule="cosine",
+                crop_generator="online_labels_cropgen",
+                callbacks=[{"name": "EarlyStopping", "params": {"patience": 4}}],
+            ),
+            heads=HEADS,
             training=LabelledCells(crops, cells.labels),
             validation=labelled_cells((6, 6, 6), seed=1),
             folder=Path(folder),

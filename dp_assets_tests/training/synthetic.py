@@ -19,6 +19,7 @@ from dp_assets.training.cells import LabelledCells
 BOX = 12
 CHANNELS = 2
 CLASSES = ("dark", "left", "top")
+HEADS = (("Treatment", CLASSES),)
 
 
 class ArrayCrops:

@@ -9,6 +9,7 @@ import pytest
 from dp_assets.config.errors import StoreError
 from dp_assets.training.cells import LabelledCells
 from dp_assets.training.feed import CropFeed
+from dp_assets.training.targets import ClassTargets
 from dp_assets_tests.training.synthetic import ArrayCrops, labelled_cells, pixels
 
 
@@ -17,7 +18,9 @@ from dp_assets_tests.training.synthetic import ArrayCrops, labelled_cells, pixel
 def test_batches_are_the_rows_in_order(workers: int, batch_size: int) -> None:
     cells = labelled_cells()
     rows = np.random.default_rng(0).integers(0, len(cells), 51)
-    with CropFeed(cells, rows, classes=4, batch_size=batch_size, workers=workers) as feed:
+    with CropFeed(
+        cells, rows, targets=ClassTargets(cells.labels, [4]), batch_size=batch_size, workers=workers
+    ) as feed:
         batches = [feed[i] for i in range(len(feed))]
         again = feed[0]
 
@@ -55,7 +58,11 @@ def test_reads_ahead_in_threads_but_not_without_limit() -> None:
     cells = labelled_cells((40, 40, 40))
     slow = SlowCrops(pixels(cells))
     with CropFeed(
-        LabelledCells(slow, cells.labels), np.arange(120), classes=3, batch_size=2, workers=3
+        LabelledCells(slow, cells.labels),
+        np.arange(120),
+        targets=ClassTargets(cells.labels, [3]),
+        batch_size=2,
+        workers=3,
     ) as feed:
         feed[0]
         time.sleep(0.3)
@@ -78,7 +85,7 @@ class DamagedCrops(ArrayCrops):
 def test_keeps_what_the_crop_source_raised() -> None:
     cells = labelled_cells()
     damaged = LabelledCells(DamagedCrops(pixels(cells)), cells.labels)
-    with CropFeed(damaged, np.arange(4), classes=3, batch_size=2) as feed:
+    with CropFeed(damaged, np.arange(4), targets=ClassTargets(cells.labels, [3]), batch_size=2) as feed:
         with pytest.raises(StoreError, match="damaged"):
             feed[0]
         assert isinstance(feed.failure, StoreError)

@@ -1,12 +1,15 @@
 """Metrics against Keras' and scikit-learn's."""
 
+import logging
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
 from sklearn.metrics import precision_score, top_k_accuracy_score  # type: ignore[import-untyped]
 
 from dp_assets.config.errors import ModelError
-from dp_assets.training.metrics import AverageClassPrecision, training_metrics
+from dp_assets.training.metrics import AverageClassPrecision, reconstruction_metrics, training_metrics
 
 CLASSES = 4
 
@@ -82,3 +85,62 @@ def test_unknown_metric_names_the_nearest() -> None:
 def test_metric_for_another_task(name: str) -> None:
     with pytest.raises(ModelError, match=f"'{name}' cannot judge one-hot labels"):
         training_metrics([name], classes=3, top_k=5)
+
+
+def certainty(classes: int) -> keras.metrics.Metric:
+    """A metric as a plugin makes it, without a name."""
+    return keras.metrics.MeanMetricWrapper(lambda _, said: keras.ops.max(said, axis=-1) * classes)
+
+
+def test_metrics_of_plugins_carry_the_name_of_the_configuration() -> None:
+    labels, probabilities = predictions()
+    (metric,) = training_metrics(["certainty"], classes=CLASSES, top_k=5, plugins={"certainty": certainty})
+    assert metric.name == "certainty"
+    assert float(metric(labels, probabilities)) == pytest.approx(
+        CLASSES * probabilities.max(axis=1).mean(), rel=1e-5
+    )
+
+
+def test_a_plugin_cannot_take_a_name_of_the_handbook() -> None:
+    (metric,) = training_metrics(["accuracy"], classes=CLASSES, top_k=5, plugins={"accuracy": certainty})
+    assert isinstance(metric, keras.metrics.CategoricalAccuracy)
+
+
+@pytest.mark.parametrize(
+    ("plugin", "message"),
+    [
+        (lambda _: 1 / 0, "plugin 'mine': the plugin failed: division by zero"),
+        (lambda _: "accuracy", "the plugin made a str; expected a keras.metrics.Metric"),
+        (lambda _: keras.metrics.SparseTopKCategoricalAccuracy(), "'mine' cannot judge one-hot labels"),
+    ],
+    ids=["fails", "text", "unfit"],
+)
+def test_plugins_that_make_no_metric(plugin: Any, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        training_metrics(["mine"], classes=3, top_k=5, plugins={"mine": plugin})
+
+
+@pytest.mark.parametrize(
+    ("asked", "measured", "left_out"),
+    [
+        (["accuracy"], ["mse", "mae"], "accuracy"),
+        (["mae", "top_k", "mae", "mine"], ["mae"], "top_k, mine"),
+        (["cosine_similarity", "RootMeanSquaredError"], ["cosine_similarity", "RootMeanSquaredError"], None),
+    ],
+)
+def test_crops_are_compared_with_crops(
+    caplog: pytest.LogCaptureFixture, asked: list[str], measured: list[str], left_out: str | None
+) -> None:
+    with caplog.at_level(logging.WARNING):
+        metrics = reconstruction_metrics(asked)
+    assert [metric.name for metric in metrics] == measured
+    assert (f"so {left_out} cannot be measured" in caplog.text) == (left_out is not None)
+    crops, made = np.random.default_rng(0).random((2, 3, 4, 4, 1), np.float32)
+    values = {metric.name: float(metric(crops, made)) for metric in metrics}
+    expected = {
+        "mse": np.mean((crops - made) ** 2),
+        "mae": np.mean(np.abs(crops - made)),
+        "RootMeanSquaredError": np.sqrt(np.mean((crops - made) ** 2)),
+    }
+    for name in values.keys() & expected.keys():
+        assert values[name] == pytest.approx(expected[name], rel=1e-5)

@@ -1,8 +1,6 @@
 """What models are made from: any change of it shows, and checkpoints are found where they may lie only."""
 
-from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -10,11 +8,7 @@ import pyarrow as pa
 import pytest
 
 from dp_assets.config.errors import ModelError
-from dp_assets.config.network import ArchitectureParameters, ArchitectureSettings
-from dp_assets.config.sections import ImagesSettings, LocationsSettings, ProfileSettings, SingleCellsSettings
-from dp_assets.config.stages import ProfilingSettings
-from dp_assets.imaging.cropping import CropGeometry
-from dp_assets.training.model_plan import ImportPlan, TrainingPlan, find_weights, learning_digest
+from dp_assets.training.model_plan import TrainingPlan, find_weights, learning_digest
 from dp_assets.training.training_set import TrainingSet
 from dp_assets_tests.training.synthetic import training_settings
 
@@ -24,12 +18,26 @@ RANGE = (np.zeros(2), np.ones(2))
 def training_plan(**changes: Any) -> TrainingPlan:
     facts: dict[str, Any] = {
         "settings": training_settings(),
-        "training_set": TrainingSet(pa.table({}), ("a", "b"), {}),
-        "stores": {"P1": SimpleNamespace(fingerprint="x"), "P2": SimpleNamespace(fingerprint="y")},
-        "geometry": CropGeometry(12),
+        "training_set": training_set("DMSO", "Taxol"),
+        "supply": Supply({"P1": "x", "P2": "y"}),
         "plate_ranges": {},
     }
     return TrainingPlan(**{**facts, **changes})
+
+
+class Supply:
+    """Crops, as far as what they are made from."""
+
+    def __init__(self, made_of: dict[str, str]) -> None:
+        self.made_of = made_of
+
+    def fingerprints(self, cells: pa.Table) -> dict[str, str]:
+        assert "target" in cells.column_names
+        return self.made_of
+
+
+def training_set(*targets: str) -> TrainingSet:
+    return TrainingSet(pa.table({"target": pa.array(targets)}), (("Treatment", ("DMSO", "Taxol")),), {})
 
 
 @pytest.mark.parametrize(
@@ -37,8 +45,8 @@ def training_plan(**changes: Any) -> TrainingPlan:
     [
         {"settings": training_settings(epochs=4)},
         {"settings": training_settings(params={"learning_rate": 0.02})},
-        {"stores": {"P1": SimpleNamespace(fingerprint="x"), "P2": SimpleNamespace(fingerprint="z")}},
-        {"stores": {"P1": SimpleNamespace(fingerprint="x")}},
+        {"supply": Supply({"P1": "x", "P2": "z"})},
+        {"supply": Supply({"P1": "x"})},
         {"plate_ranges": {"P1": RANGE}},
         {"precision": "mixed_bfloat16"},
     ],
@@ -55,38 +63,24 @@ def test_pixels_alone_decide_the_fingerprint_of_the_crops() -> None:
     assert training_plan(plate_ranges={"P1": RANGE}, precision="x").crops_fingerprint == before
     brighter = (RANGE[0], RANGE[1] + 1)
     assert training_plan(plate_ranges={"P1": brighter}).crops_fingerprint != before
-    reordered = dict(reversed(list(training_plan().stores.items())))
-    assert training_plan(stores=reordered).crops_fingerprint == training_plan().crops_fingerprint
+    reordered = Supply({"P2": "y", "P1": "x"})
+    assert training_plan(supply=reordered).crops_fingerprint == training_plan().crops_fingerprint
 
 
-def import_plan(checkpoint: Path, **changes: Any) -> ImportPlan:
-    settings = {
-        "images": ImagesSettings(channels=("DNA", "RNA"), bits=16),
-        "locations": LocationsSettings(box_size=16),
-        "profile": ProfileSettings(feature_layer="features", checkpoint=checkpoint.name),
-        "network": ArchitectureSettings(name="cnn", params=ArchitectureParameters(conv_blocks=2)),
-    }
-    return ImportPlan(ProfilingSettings(**{**settings, **changes}), checkpoint)
+def test_weights_that_training_starts_from_count_by_content(tmp_path: Path) -> None:
+    one, same, other = (tmp_path / name for name in ("a.hdf5", "b.hdf5", "c.hdf5"))
+    for path, data in ((one, b"1"), (same, b"1"), (other, b"2")):
+        path.write_bytes(data)
+    plans = [training_plan(), *(training_plan(start_from=path) for path in (one, same, other))]
+    assert len({plan.fingerprint("cells") for plan in plans}) == 3
+    assert plans[1].fingerprint("cells") == plans[2].fingerprint("cells")
 
 
-def test_whatever_an_imported_model_depends_on_shows(tmp_path: Path) -> None:
-    file = tmp_path / "c.hdf5"
-    file.write_bytes(b"weights")
-    before = import_plan(file)
-    assert import_plan(file).fingerprint == before.fingerprint
-    same_model = ProfileSettings(feature_layer="other", checkpoint="c.hdf5", batch_size=7)
-    assert import_plan(file, profile=same_model).fingerprint == before.fingerprint
-    for changes in (
-        {"locations": LocationsSettings(box_size=18)},
-        {"images": ImagesSettings(channels=("RNA", "DNA"), bits=16)},
-        {"single_cells": SingleCellsSettings(normalization="zscore")},
-        {"network": ArchitectureSettings(name="cnn", params=ArchitectureParameters(conv_blocks=3))},
-    ):
-        assert import_plan(file, **changes).fingerprint != before.fingerprint
-    assert replace(before, precision="mixed_bfloat16").fingerprint != before.fingerprint
-    then = before.fingerprint
-    file.write_bytes(b"other weights")
-    assert import_plan(file).fingerprint != then
+def test_a_training_goes_on_with_the_same_labels_and_crops_only() -> None:
+    before = training_plan()
+    assert training_plan(settings=training_settings(epochs=9)).content == before.content
+    assert training_plan(training_set=training_set("Taxol", "DMSO")).content != before.content
+    assert training_plan(supply=Supply({"P1": "x"})).content != before.content
 
 
 def test_checkpoints_are_found_in_order(tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ from dp_assets.storage.crop_store import CropStore
 from dp_assets.storage.folders import FolderWriter, publish_folder
 from dp_assets.storage.model_folder import ModelFolder
 from dp_assets.storage.work import WorkFolder
+from dp_assets.training.crop_supply import StoreSupply
 from dp_assets.training.model_loading import load_trained_network
 from dp_assets.training.model_plan import TrainingPlan
 from dp_assets.training.model_training import last_scores, train_model
 from dp_assets.training.outcome import EpochReport, TrainingOutcome
-from dp_assets.training.store_crops import StoreCrops
 from dp_assets.training.training_set import Partition, build_training_set
 from dp_assets_tests.made_plates import KilledError, MadePlate, options, tiny_plate
 from dp_assets_tests.training.synthetic import BOX, training_settings
@@ -48,16 +48,15 @@ def plan_of(plate: MadePlate, store: CropStore, **network: Any) -> TrainingPlan:
     )
     settings = training_settings(**{"epochs": 2, "params": {"feature_dim": 4}, **network})
     images = settings.images.model_copy(update={"channels": CHANNELS})
-    stores = {plate.plate: store}
+    supply = StoreSupply({plate.plate: store}, CHANNELS, GEOMETRY, "minmax")
     return TrainingPlan(
         settings=settings.model_copy(update={"partition": partition, "images": images}),
         training_set=build_training_set(
             {plate.plate: plate.annotations()},
-            stores,
+            {plate.plate: supply.listing(plate.plate)},
             Partition("Treatment", "Split", ("training",), ("validation",)),
         ),
-        stores=stores,
-        geometry=GEOMETRY,
+        supply=supply,
         plate_ranges={},
     )
 
@@ -123,9 +122,7 @@ def test_training_publishing_and_going_on(plate: MadePlate, store: CropStore, tm
     publish_folder(tmp_path / "model", again)
     assert losses(tmp_path / "model")[:2] == pytest.approx(losses_before)
     assert ModelFolder.open(tmp_path / "model").card.epochs == 3
-    crops = StoreCrops(
-        plan.stores, plan.training_set.cells, CHANNELS, geometry=GEOMETRY, normalization="minmax"
-    ).read(np.arange(5))
+    crops = plan.labelled(plan.training_set.cells, training=False).crops.read(np.arange(5))
     probabilities = np.asarray(load_trained_network(tmp_path / "model")(crops))
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 
@@ -202,7 +199,8 @@ def test_which_cells_judge(
     for first in range(len(sites)):
         for second in range(first):
             assert (numbers[first] == numbers[second]) == (sites[first] == sites[second])
-    assert asked["content"] == plan.crops_fingerprint
+    assert (asked["content"], asked["heads"]) == (plan.content, whole.heads)
+    assert (asked["start_from"], asked["imagenet_weights"]) == (None, None)
 
 
 def test_last_scores_are_the_last_that_there_were() -> None:

@@ -7,11 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dp_assets.config.errors import ModelError, TrainingDataError
 from dp_assets.training.cells import LabelledCells
-from dp_assets.training.request_checks import check_classes, check_request
-from dp_assets.training.sampler import BalancedEpochs, BalancedImageEpochs
-from dp_assets_tests.training.synthetic import CLASSES, ArrayCrops, labelled_cells, training_settings
+from dp_assets.training.image_cache import CutImage, ImageCache
+from dp_assets.training.sampler import (
+    BalancedEpochs,
+    BalancedImageEpochs,
+    training_sampler,
+    validation_rows,
+)
+from dp_assets_tests.training.synthetic import ArrayCrops, labelled_cells, training_settings
 
 counts_of_classes = st.lists(st.integers(0, 30), min_size=2, max_size=6).filter(any)
 
@@ -82,42 +86,88 @@ def test_images_are_balanced(
     np.testing.assert_array_equal(rows, sampler.draw(0))
 
 
-def test_classes_without_cells_are_named() -> None:
-    cells = labelled_cells((5, 0, 5))
-    with pytest.raises(TrainingDataError, match="1 of 3 classes have no training cell: 'left'"):
-        check_classes(cells, CLASSES, "Treatment")
+@settings(max_examples=60, deadline=None)
+@given(
+    cells_each=st.lists(st.integers(1, 12), min_size=9, max_size=60),
+    cells_held=st.integers(130, 300),
+    factor=st.sampled_from([0.3, 1.0]),
+)
+def test_each_image_of_an_epoch_is_read_once(cells_each: list[int], cells_held: int, factor: float) -> None:
+    images = np.repeat(np.arange(len(cells_each)), cells_each)
+    labels = (images % 3).astype(np.int64)
+    sampler, whole = (
+        BalancedImageEpochs(labels, images, 3, 11, factor=factor, batch_size=4, cells_held=held)
+        for held in (cells_held, None)
+    )
+    shown = images[sampler.draw(2)]
+    np.testing.assert_array_equal(np.bincount(shown), np.bincount(images[whole.draw(2)]))
+    cache, read = ImageCache(cells_held, 1), list[int]()
+    for image in shown.tolist():
+        crops = np.zeros((cells_each[image], 1, 1, 1), np.float32)
+        cache.get(image, lambda: (read.append(image), CutImage(crops, crops[:, 0, 0] > 0))[1])  # noqa: B023
+    # Images of a class that has fewer than the median are drawn more than once.
+    turns = sampler.images_per_class * 3
+    assert len(read) <= turns
+    if turns == len(cells_each):
+        assert len(read) == len(set(read))
 
 
-def test_one_class_is_not_enough() -> None:
-    cells = LabelledCells(ArrayCrops(np.zeros((3, 4, 4, 1), np.float32)), np.zeros(3, np.int64))
-    with pytest.raises(TrainingDataError, match=r"one class only \('DMSO'\)"):
-        check_classes(cells, ("DMSO",), "Treatment")
+@pytest.mark.parametrize("cells_held", [1, 300])
+def test_batches_mix_images_and_classes(cells_held: int) -> None:
+    images = np.repeat(np.arange(60), 10)
+    labels = images // 20
+    sampler = BalancedImageEpochs(labels, images, 3, 0, factor=1.0, batch_size=1, cells_held=cells_held)
+    drawn = sampler.draw(0)
+    assert len(np.unique(drawn)) == len(drawn) == 600
+    for start in range(0, 600, 40):
+        batch = drawn[start : start + 40]
+        assert len(np.unique(images[batch])) >= 5
+        assert (np.bincount(labels[batch], minlength=3) >= 4).all()
+    first = {image: place for place, image in reversed(list(enumerate(images[drawn].tolist())))}
+    if cells_held == 1:
+        assert max(first.values()) > 450, "images come one after the other, not all at the beginning"
 
 
-def test_no_cells_at_all() -> None:
-    cells = LabelledCells(ArrayCrops(np.zeros((0, 4, 4, 1), np.float32)), np.zeros(0, np.int64))
-    with pytest.raises(TrainingDataError, match="no cells to train on"):
-        check_classes(cells, CLASSES, "Treatment")
+def test_the_first_cells_of_every_image_validate() -> None:
+    labels = np.array([0, 0, 0, 1, 1, 0, 1, 1])
+    images = np.array([7, 7, 7, 3, 3, 5, 3, 9])
+    crops = ArrayCrops(np.zeros((8, 4, 4, 1), np.float32))
+    cells = LabelledCells(crops, labels, images)
+    assert validation_rows(cells, 2, 0, first_per_image=2).tolist() == [0, 1, 3, 4, 5, 7]
+    assert validation_rows(cells, 2, 0, first_per_image=9).tolist() == list(range(8))
+    empty = LabelledCells(ArrayCrops(crops.crops[:0]), labels[:0], images[:0])
+    assert validation_rows(empty, 2, 0, first_per_image=2).tolist() == []
+    with pytest.raises(ValueError, match="know their images"):
+        validation_rows(LabelledCells(crops, labels), 2, 0, first_per_image=2)
 
 
-def test_best_and_plateau_need_validation_cells() -> None:
-    wanted = training_settings(checkpoint_policy="best", lr_schedule="plateau")
-    with pytest.raises(TrainingDataError) as caught:
-        check_request(wanted, CLASSES, labelled_cells(), None)
-    assert [problem.where for problem in caught.value.problems] == [
-        "train.model.checkpoint_policy",
-        "train.model.lr_schedule",
-    ]
-    check_request(wanted, CLASSES, labelled_cells(), labelled_cells())
+def test_validation_is_balanced_and_in_order() -> None:
+    cells = labelled_cells((30, 10, 20))
+    rows = validation_rows(cells, 3, 4, first_per_image=None)
+    np.testing.assert_array_equal(rows, np.sort(BalancedEpochs(cells.labels, 3, 4).draw(0)))
+    assert Counter(cells.labels[rows].tolist()) == {0: 20, 1: 20, 2: 20}
+    several = LabelledCells(cells.crops, np.stack([cells.labels, 1 - cells.labels % 2], axis=1))
+    np.testing.assert_array_equal(validation_rows(several, 3, 4, first_per_image=None), rows)
 
 
-def test_generators_of_later_work_are_refused() -> None:
-    with pytest.raises(
-        ModelError, match=r"'online_labels_cropgen' is not available[\s\S]*sampled_crop_generator"
-    ):
-        check_request(
-            training_settings(crop_generator="online_labels_cropgen"), CLASSES, labelled_cells(), None
-        )
+@pytest.mark.parametrize(
+    ("generator", "with_images", "kind"),
+    [
+        ("crop_generator", True, BalancedImageEpochs),
+        ("full_image_crop_generator", True, BalancedImageEpochs),
+        ("sampled_crop_generator", True, BalancedEpochs),
+        ("online_labels_cropgen", True, BalancedEpochs),
+        ("my_plugin", True, BalancedEpochs),
+        ("crop_generator", False, BalancedEpochs),
+    ],
+)
+def test_the_generator_decides_what_is_balanced(generator: str, with_images: bool, kind: type) -> None:
+    cells = labelled_cells()
+    labels = np.stack([cells.labels, cells.labels], axis=1)
+    images = np.arange(len(cells)) // 2 if with_images else None
+    wanted = training_settings(crop_generator=generator)
+    sampler = training_sampler(wanted, LabelledCells(cells.crops, labels, images), 3)
+    assert type(sampler) is kind
 
 
 def test_labels_must_belong_to_the_crops() -> None:

@@ -1,21 +1,29 @@
 """Crops read from stores are what the network would get from the images themselves."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import tifffile
+from skimage.transform import resize
 
 from dp_assets.config.errors import TrainingDataError
 from dp_assets.imaging.cropping import CropGeometry, crop_cells
+from dp_assets.imaging.masks import MaskSampling, PlateMasks
 from dp_assets.imaging.normalization import normalize_crops
 from dp_assets.imaging.plate_crops import CropPlan, export_crops
+from dp_assets.imaging.site_crops import SiteCrops
 from dp_assets.storage.crop_store import CropStore
 from dp_assets.storage.folders import publish_folder
+from dp_assets.storage.image_sites import ImageSite
+from dp_assets.storage.images import read_image
 from dp_assets.storage.work import WorkFolder
 from dp_assets.training.store_crops import StoreCrops
 from dp_assets_tests.golden_stages import GEOMETRY, exported, recorded_crops
+from dp_assets_tests.made_outlines import outlines_of, write_outlines
 from dp_assets_tests.made_plates import MadePlate, options, tiny_plate
 
 CHANNELS = ("DNA", "RNA", "Mito")
@@ -111,6 +119,68 @@ def test_recorded_crops(golden: Path) -> None:
     np.testing.assert_allclose(crops.read(np.arange(19)), recorded_crops(golden), atol=2e-5, rtol=0)
 
 
+@pytest.mark.parametrize("masks", ["nearest", "original"])
+@pytest.mark.parametrize(
+    ("geometry", "array_shape"),
+    [
+        (BOX, (64, 80)),
+        (BOX, (40, 50)),
+        (CropGeometry(16, margin=2, view_size=24), (51, 63)),
+        (CropGeometry(16, "exact", 3), (64, 80)),
+    ],
+)
+def test_masked_crops_are_those_cut_from_images(
+    masked_plate: MadePlate,
+    tmp_path: Path,
+    masks: MaskSampling,
+    geometry: CropGeometry,
+    array_shape: tuple[int, int],
+) -> None:
+    """Bit for bit, for images of the original size and for scaled ones."""
+    sites = [_scaled(site, array_shape, tmp_path) for site in masked_plate.sites()]
+    cells = masked_plate.cells()
+    owners = PlateMasks(outlines_of(masked_plate), masks)
+    plan = CropPlan(sites, CHANNELS, cells, geometry, array_shape, "uint16", owners)
+    publish_folder(tmp_path / "out", export_crops(plan, **options(WorkFolder(tmp_path / "w")))[0])
+    store = CropStore.open(tmp_path / "out")
+    chosen = cells_table([("TINY00001", row) for row in range(len(store))])
+    crops = source({"TINY00001": store}, cells=chosen, geometry=geometry, normalization="none")
+    direct = SiteCrops(sites, cells, geometry, (0, 1, 2), owners)
+    expected = np.concatenate([direct.crops(site, 10**6) for site in sites])
+    found = crops.read(np.arange(len(store)))
+    np.testing.assert_array_equal(found, expected)
+    own = np.concatenate([direct.crops_and_masks(site, 10**6)[1] for site in sites])
+    np.testing.assert_array_equal(crops.masks(np.arange(len(store))), own)
+    assert own.any(axis=(1, 2)).all()
+    assert not own.all(axis=(1, 2)).any()
+    np.testing.assert_array_equal(found.any(axis=3) & ~own, False)
+    # Masked first, normalised then.
+    scaled = source({"TINY00001": store}, cells=chosen, geometry=geometry)
+    np.testing.assert_array_equal(scaled.read(np.arange(len(store))), normalize_crops(expected))
+
+
+def _scaled(site: ImageSite, shape: tuple[int, int], folder: Path) -> ImageSite:
+    """The site with its images resized, as compressed images are."""
+    paths = []
+    for number, path in enumerate(site.images):
+        small = resize(read_image(path), shape, preserve_range=True, anti_aliasing=True)
+        paths.append(folder / f"{site.well}_{number}.tif")
+        tifffile.imwrite(paths[-1], np.round(small).astype(np.uint16))
+    return replace(site, images=tuple(paths), array_shape=shape)
+
+
+@pytest.fixture(scope="module")
+def masked_plate(tmp_path_factory: pytest.TempPathFactory) -> MadePlate:
+    made = tiny_plate(tmp_path_factory.mktemp("masked"), wells=2, channels=CHANNELS)
+    write_outlines(made)
+    return made
+
+
+def test_cells_that_are_not_masked_are_their_own_everywhere(stores: dict[str, CropStore]) -> None:
+    assert source(stores).masks(np.array([3, 1])).shape == (2, 16, 16)
+    assert source(stores).masks(np.array([3, 1])).all()
+
+
 def test_plates_without_a_store(stores: dict[str, CropStore]) -> None:
     with pytest.raises(TrainingDataError, match=r"plates without exported crops: P7, P9"):
         source(stores, cells=cells_table([("P9", 0), ("TINY00001", 0), ("P7", 0)]))
@@ -128,6 +198,7 @@ def test_channels_that_a_store_lacks(stores: dict[str, CropStore]) -> None:
         (CropGeometry(16), "the crops have margin 3, the configuration 0"),
         (CropGeometry(18, margin=3), "the crops have box_size 16, the configuration 18"),
         (CropGeometry(16, "exact", 3), "the crops have sampling original, the configuration exact"),
+        (CropGeometry(16, margin=3, view_size=32), "the crops have view_size None, the configuration 32"),
     ],
 )
 def test_stores_cut_with_another_geometry(

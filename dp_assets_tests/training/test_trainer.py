@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from dp_assets.config.errors import DeviceError, ModelError, StoreError
-from dp_assets.training import schedules, trainer
+from dp_assets.training import schedules, training_run
 from dp_assets.training.assembly import assemble
 from dp_assets.training.cells import LabelledCells
 from dp_assets.training.identity import training_identity
@@ -23,11 +23,13 @@ from dp_assets.training.model_loading import load_trained_network
 from dp_assets.training.one_epoch import Draw, fit_epoch
 from dp_assets.training.outcome import EpochReport, TrainingOutcome
 from dp_assets.training.resume_state import read_progress
+from dp_assets.training.targets import CropTargets, Goal
 from dp_assets.training.trainer import train_network
+from dp_assets_tests.training.interruptions import assert_same_training, curve, interrupt
 from dp_assets_tests.training.synthetic import (
     BOX,
     CHANNELS,
-    CLASSES,
+    HEADS,
     ArrayCrops,
     labelled_cells,
     pixels,
@@ -42,18 +44,13 @@ def train(folder: Path, *, progress: Any = None, content: str = "", **settings: 
     """Train on the synthetic cells; keyword arguments go to `train.model`."""
     return train_network(
         settings=training_settings(**settings),
-        classes=CLASSES,
+        heads=HEADS,
         training=TRAINING,
         validation=VALIDATION,
         folder=folder,
         content=content,
         progress=progress,
     )
-
-
-def curve(history: pd.DataFrame) -> pd.DataFrame:
-    """The history without what differs from run to run."""
-    return history.drop(columns="seconds")
 
 
 @pytest.fixture(scope="module")
@@ -159,40 +156,11 @@ def test_damaged_model(tmp_path: Path) -> None:
 
 def test_finished_training_is_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = train(tmp_path, epochs=2)
-    monkeypatch.setattr(trainer, "fit_epoch", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(training_run, "fit_epoch", lambda *_: pytest.fail("trained again"))
     again = train(tmp_path, epochs=2)
     assert again.resumed_from == 2
     pd.testing.assert_frame_equal(again.history, first.history)
     assert again.checkpoints == first.checkpoints
-
-
-class InterruptionError(Exception):
-    """Stands for whatever ends a process."""
-
-
-class InterruptedAt:
-    """Wraps a function so that its n-th call fails, before or after the work."""
-
-    def __init__(self, function: Any, call: int, *, after: bool) -> None:
-        self.function, self.left, self.after = function, call, after
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        self.left -= 1
-        if self.left == 0 and not self.after:
-            raise InterruptionError
-        result = self.function(*args, **kwargs)
-        if self.left == 0:
-            raise InterruptionError
-        return result
-
-
-def interrupt(folder: Path, place: str, call: int, *, after: bool, **settings: Any) -> None:
-    """Train until the n-th call of a function of the trainer is reached, or ended."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainer, place, InterruptedAt(getattr(trainer, place), call, after=after))
-        with pytest.raises(InterruptionError):
-            train(folder, **settings)
-    assert not (folder / "model.keras").exists()
 
 
 AUGMENTED = {"epochs": 4, "augmentations": True, "lr_schedule": {"epoch": [1, 3], "lr": [0.02, 0.001]}}
@@ -228,24 +196,21 @@ def test_interrupted_training_ends_as_an_undisturbed_one(
     interruptions: list[tuple[str, int, bool, int]],
 ) -> None:
     monkeypatch.setattr(schedules, "PLATEAU_PATIENCE", 1)
+
+    def run(folder: Path) -> TrainingOutcome:
+        return train(folder, **settings)
+
     for place, call, after, finished in interruptions:
-        interrupt(tmp_path / "a", place, call, after=after, **settings)
+        interrupt(run, tmp_path / "a", place, call, after=after)
         progress = read_progress(tmp_path / "a" / "resume.npz")
         assert (progress.epochs if progress else 0) == finished
-    outcome = train(tmp_path / "a", **settings)
-    expected = train(tmp_path / "b", **settings)
+    outcome, expected = run(tmp_path / "a"), run(tmp_path / "b")
 
     assert outcome.resumed_from == interruptions[-1][-1]
-    pd.testing.assert_frame_equal(curve(outcome.history), curve(expected.history), rtol=1e-5)
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "a" / "log.csv"), outcome.history)
-    assert outcome.checkpoints == expected.checkpoints
-    assert outcome.best_epoch == expected.best_epoch
+    assert_same_training((tmp_path / "a", tmp_path / "b"), (outcome, expected))
     assert not list(tmp_path.rglob(".*"))
     if settings is PLATEAU:
         assert expected.history["learning_rate"].nunique() > 1, "the rate must fall, or nothing is tested"
-    networks = [load_trained_network(tmp_path / name) for name in ("a", "b")]
-    for mine, theirs in zip(networks[0].weights, networks[1].weights, strict=True):
-        np.testing.assert_allclose(mine, theirs, rtol=1e-3, atol=1e-5)
 
 
 def run_process(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -275,6 +240,10 @@ def test_killed_process_resumes_bit_for_bit(tmp_path: Path) -> None:
     networks = [load_trained_network(tmp_path / name) for name in ("killed", "undisturbed")]
     for mine, theirs in zip(networks[0].weights, networks[1].weights, strict=True):
         np.testing.assert_array_equal(mine, theirs)
+    labels = [sorted((tmp_path / name / "soft_labels").iterdir()) for name in ("killed", "undisturbed")]
+    assert [path.name for path in labels[0]] == [f"000{n}.csv" for n in range(1, 5)] + ["state_0004.npy"]
+    for mine, theirs in zip(*labels, strict=True):
+        assert mine.read_bytes() == theirs.read_bytes()
 
 
 def test_more_epochs_go_on_where_the_former_ended(tmp_path: Path) -> None:
@@ -286,10 +255,16 @@ def test_more_epochs_go_on_where_the_former_ended(tmp_path: Path) -> None:
 
 
 def identity(
-    *, cells: LabelledCells = TRAINING, policy: str = "float32", content: str = "", **settings: Any
+    *,
+    heads: Any = HEADS,
+    cells: LabelledCells = TRAINING,
+    policy: str = "float32",
+    content: str = "",
+    started_from: str = "",
+    **settings: Any,
 ) -> str:
     wanted = training_settings(**settings)
-    return training_identity(wanted, CLASSES, cells, VALIDATION, policy, content)
+    return training_identity(wanted, heads, cells, VALIDATION, policy, content, started_from)
 
 
 @pytest.mark.parametrize(
@@ -304,6 +279,12 @@ def identity(
         {"cells": LabelledCells(TRAINING.crops, TRAINING.labels, images=TRAINING.labels)},
         {"policy": "mixed_bfloat16"},
         {"content": "other pixels"},
+        {"started_from": "a checkpoint"},
+        {"heads": (("Treatment", ("dark", "left", "right")),)},
+        {"heads": (("Gene", HEADS[0][1]),)},
+        {"crop_generator": "online_labels_cropgen"},
+        {"params": {"online_lambda": 0.5}},
+        {"callbacks": ["TerminateOnNaN"]},
     ],
     ids=str,
 )
@@ -327,11 +308,12 @@ def loss_of(box: int, **settings: Any) -> tuple[float, np.ndarray, np.ndarray, k
     """The loss of an untrained network on six crops, with its predictions, the labels and the network."""
     trainee = assemble(
         training_settings(**settings),
-        classes=3,
+        heads=HEADS,
+        goal=Goal.CLASSES,
         shape=(box, box, 2),
         dtype_policy="float32",
         xla=False,
-        fresh=True,
+        published_weights=True,
     )
     crops = np.random.default_rng(0).random((6, box, box, 2), np.float32)
     labels = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2]]
@@ -377,7 +359,7 @@ def test_loss_that_is_not_a_number_stops_and_keeps_the_epochs_before(tmp_path: P
     with pytest.raises(ModelError, match=r"step \d+ of 7 \(learning rate 0\.01\)[\s\S]*learning_rate"):
         train_network(
             settings=training_settings(epochs=4),
-            classes=CLASSES,
+            heads=HEADS,
             training=cells,
             validation=None,
             folder=tmp_path,
@@ -394,7 +376,7 @@ def test_weights_that_the_last_batch_spoilt_are_noticed(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="weights of the network became infinite or not a number"):
         train_network(
             settings=training_settings(epochs=1, params={"learning_rate": 1e39, "batch_size": 64}),
-            classes=CLASSES,
+            heads=HEADS,
             training=TRAINING,
             validation=None,
             folder=tmp_path,
@@ -416,7 +398,7 @@ def test_errors_of_the_crop_source_come_out_unchanged(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="the chunk is damaged") as caught:
         train_network(
             settings=training_settings(),
-            classes=CLASSES,
+            heads=HEADS,
             training=LabelledCells(DamagedCrops(pixels(TRAINING)), TRAINING.labels),
             validation=None,
             folder=tmp_path,
@@ -432,7 +414,7 @@ def test_too_little_memory_names_the_batch_size() -> None:
         raise ResourceExhaustedError("OOM when allocating tensor")
 
     trainee = SimpleNamespace(model=SimpleNamespace(fit=fit))
-    draw = Draw(TRAINING, np.arange(10), len(CLASSES), batch_size=8, workers=1)
+    draw = Draw(TRAINING, np.arange(10), CropTargets(), batch_size=8, workers=1)
     with pytest.raises(
         DeviceError, match="not enough memory for batches of 8 crops of 12 x 12 pixels and 2 ch"
     ):
@@ -442,7 +424,7 @@ def test_too_little_memory_names_the_batch_size() -> None:
 def test_trains_without_validation_cells(tmp_path: Path) -> None:
     outcome = train_network(
         settings=training_settings(epochs=1),
-        classes=CLASSES,
+        heads=HEADS,
         training=TRAINING,
         validation=LabelledCells(ArrayCrops(pixels(TRAINING)[:0]), TRAINING.labels[:0]),
         folder=tmp_path,
@@ -454,7 +436,7 @@ def test_trains_without_validation_cells(tmp_path: Path) -> None:
 def test_half_precision_scales_the_loss(tmp_path: Path) -> None:
     outcome = train_network(
         settings=training_settings(epochs=1),
-        classes=CLASSES,
+        heads=HEADS,
         training=TRAINING,
         validation=None,
         folder=tmp_path,

@@ -6,14 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dp_assets.config.errors import TrainingDataError
-from dp_assets.storage.crop_store import empty_index
-from dp_assets.storage.schemas import CROP_INDEX, TRAINING_SET
+from dp_assets.storage.schemas import CELL_KEY, TRAINING_SET
 from dp_assets.training.training_set import (
     TRAINING,
     VALIDATION,
     Partition,
     TrainingSet,
     build_training_set,
+    images_of,
+    labels_of,
     plates_in_use,
 )
 
@@ -21,22 +22,11 @@ PARTITION = Partition("Treatment", "Split", ("train", "0"), ("test",))
 Image = tuple[str, str, str, str]  # well, site, treatment, split
 
 
-class FakeStore:
-    """A crop store, as far as its index."""
-
-    def __init__(self, plate: str, cells: list[tuple[str, str, str]]) -> None:
-        rows = [
-            {
-                **dict.fromkeys(CROP_INDEX.required, 0),
-                "Metadata_Plate": plate,
-                "Metadata_Well": well,
-                "Metadata_Site": site,
-                "Metadata_Cell": str(number),
-                "flat_channels": flat,
-            }
-            for number, (well, site, flat) in enumerate(cells)
-        ]
-        self.index = pa.Table.from_pylist(rows, schema=empty_index().schema)
+def listing(plate: str, cells: list[tuple[str, str, str]]) -> pa.Table:
+    """The cells of a plate: well, site and flat channels of each."""
+    rows = [(plate, well, site, str(number), flat) for number, (well, site, flat) in enumerate(cells)]
+    names = (*CELL_KEY, "flat_channels")
+    return pa.table({name: pa.array([row[n] for row in rows], pa.string()) for n, name in enumerate(names)})
 
 
 def annotations(plate: str, images: list[Image]) -> pa.Table:
@@ -48,7 +38,7 @@ def annotations(plate: str, images: list[Image]) -> pa.Table:
 def build(plates: dict[str, list[Image]], cells: dict[str, list[tuple[str, str, str]]]) -> TrainingSet:
     return build_training_set(
         {plate: annotations(plate, images) for plate, images in plates.items()},
-        {plate: FakeStore(plate, found) for plate, found in cells.items()},  # type: ignore[misc]
+        {plate: listing(plate, found) for plate, found in cells.items()},
         PARTITION,
     )
 
@@ -137,12 +127,6 @@ def test_only_plates_with_images_of_the_split_are_needed() -> None:
     cells = [("A01", "1", ""), ("A02", "1", "")]
     found = build(plates, {"P1": cells, "P3": cells})
     assert found.cells["Metadata_Plate"].to_pylist() == ["P1", "P1", "P3"]
-    with pytest.raises(TrainingDataError) as caught:
-        build(plates, {})
-    assert [p.what for p in caught.value.problems] == [
-        f"plate {plate} is in the split, but its cells have not been exported" for plate in ("P1", "P3")
-    ]
-    assert "export_single_cells" in caught.value.problems[0].remedy
 
 
 @pytest.mark.parametrize(
@@ -173,7 +157,66 @@ def test_columns_that_the_index_lacks(partition: Partition) -> None:
     with pytest.raises(TrainingDataError, match=f"the image index has no column {missing}; it has") as caught:
         build_training_set(
             {"P1": annotations("P1", IMAGES)},
-            {"P1": FakeStore("P1", [])},  # type: ignore[dict-item]
+            {"P1": listing("P1", [])},
             partition,
         )
     assert caught.value.problems[0].where == "train.partition (plate P1)"
+
+
+def with_density(table: pa.Table, values: list[str]) -> pa.Table:
+    return table.append_column("Metadata_Density", pa.array(values, pa.string()))
+
+
+TWO = Partition("Treatment", "Split", ("train", "0"), ("test",), ("Density",))
+
+
+def test_several_targets_have_a_head_each() -> None:
+    images = [*IMAGES, ("A04", "1", "a", "train"), ("A05", "1", "b", "test"), ("A06", "1", "b", "train")]
+    density = ["low", "high", "low", "", "rare", "middle"]
+    cells = [(f"A0{number}", "1", "") for number in (1, 2, 3, 4, 5, 6, 4)] + [("A04", "1", "DNA")]
+    found = build_training_set(
+        {"P1": with_density(annotations("P1", images), density)}, {"P1": listing("P1", cells)}, TWO
+    )
+    assert found.heads == (("Treatment", ("a", "b")), ("Density", ("high", "low", "middle")))
+    assert found.classes == ("a", "b")
+    columns = ["Metadata_Well", "target", "class_index", "target_2", "class_index_2", "store_row"]
+    assert [tuple(row.values()) for row in found.cells.select(columns).to_pylist()] == [
+        ("A01", "b", 1, "low", 1, 0),
+        ("A02", "a", 0, "high", 0, 1),
+        ("A03", "a", 0, "low", 1, 2),
+        ("A06", "b", 1, "middle", 2, 5),
+    ]
+    # A04 has no density, and no training image has that of A05.
+    assert (found.unlabelled, found.left_out) == ({"Density": 4}, {})
+    assert TRAINING_SET.problems(found.cells) == ()
+    assert labels_of(found.cells).tolist() == [[1, 1], [0, 0], [0, 1], [1, 2]]
+    assert labels_of(found.cells.drop_columns(["target_2", "class_index_2"])).tolist() == [1, 0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("density", "what"),
+    [
+        (["", "", ""], r"there is only one class: none \(cells left out: 2 without a value of Density"),
+        (["low", "low", "low"], "there is only one class: low"),
+        (["low", "", "high"], r"classes without training cells: a \(cells left out: 1 without a value of"),
+    ],
+)
+def test_every_head_needs_two_classes(density: list[str], what: str) -> None:
+    cells = [("A01", "1", ""), ("A02", "1", "")]
+    table = with_density(annotations("P1", IMAGES), density)
+    with pytest.raises(TrainingDataError, match=what):
+        build_training_set({"P1": table}, {"P1": listing("P1", cells)}, TWO)
+
+
+def test_columns_that_are_no_targets_do_not_belong_into_a_training_set() -> None:
+    found = build({"P1": IMAGES}, {"P1": [("A01", "1", ""), ("A02", "1", "")]})
+    for name, kind in (("target_2", pa.int32()), ("class_index_3", pa.string()), ("notes", pa.string())):
+        wrong = found.cells.append_column(name, pa.nulls(2, kind))
+        assert "does not belong here" in TRAINING_SET.problems(wrong)[0].what
+
+
+def test_cells_know_their_images() -> None:
+    cells = [(well, "1", "") for well in ("A02", "A01", "A02", "A03")]
+    numbers, keys = images_of(listing("P1", cells))
+    assert numbers.tolist() == [0, 1, 0, 2]
+    assert keys == [("P1", "A02", "1"), ("P1", "A01", "1"), ("P1", "A03", "1")]

@@ -2,24 +2,25 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 
 import dagster as dg
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from dp_assets.config.digest import settings_digest
-from dp_assets.config.errors import ModelError, TrainingDataError
+from dp_assets.config.errors import TrainingDataError
 from dp_assets.config.experiment import Experiment
 from dp_assets.config.stages import TrainingSettings
 from dp_assets.figures.crop_sheet import crop_sheet
 from dp_assets.figures.training_curves import training_curves
 from dp_assets.orchestration.accelerator_resource import AcceleratorResource
 from dp_assets.orchestration.assets.single_cells import PREFIX, rows_per_label
+from dp_assets.orchestration.crop_inputs import image_inputs
+from dp_assets.orchestration.crop_supplies import supply_digest, supply_inputs, supply_of_inputs
 from dp_assets.orchestration.grey_levels import ILLUMINATION, ranges_of_plates, statistics_inputs
 from dp_assets.orchestration.io_managers import FAN_IN
-from dp_assets.orchestration.model_runs import run_import, run_training, training_plan
+from dp_assets.orchestration.model_imports import import_description, import_plan, run_import
+from dp_assets.orchestration.model_runs import run_training, training_plan
 from dp_assets.orchestration.outputs import FolderOutput, Metadata, TableOutput, unchanged
 from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.orchestration.results import (
@@ -33,28 +34,38 @@ from dp_assets.orchestration.results import (
 )
 from dp_assets.orchestration.stage_config import StageConfig
 from dp_assets.orchestration.user_errors import user_errors
-from dp_assets.storage.crop_store import CropStore
 from dp_assets.storage.fingerprints import fingerprint
 from dp_assets.storage.folders import Folder
 from dp_assets.storage.model_folder import LOG_FILE, TENSORBOARD
 from dp_assets.storage.schemas import PLATE
 from dp_assets.storage.tables import read_provenance, with_provenance
-from dp_assets.training.model_plan import VERSION, ImportPlan, find_weights, learning_digest
+from dp_assets.training.crop_supply import CropSupply, crop_origin, plates_of, require_trainable
+from dp_assets.training.import_plan import VERSION as IMPORT_VERSION
+from dp_assets.training.model_plan import VERSION, learning_digest
 from dp_assets.training.training_set import (
     TRAINING,
     VALIDATION,
     Partition,
     TrainingSet,
     build_training_set,
+    images_of,
+    plates_in_use,
 )
 
 SHEET_ROWS, SHEET_COLUMNS = 8, 8
+_MEMBERS = {"stores": "cells", "images": "cells", "views": "images"}
+_ORIGINS = {
+    "stores": "crop stores",
+    "images": "images: crops are cut while training",
+    "views": "images: random views are cut while training",
+}
 
 
 def partition_of(settings: TrainingSettings) -> Partition:
     """How an experiment divides the images."""
     part = settings.partition
-    return Partition(part.targets[0], part.split_field, part.training, part.validation)
+    first, *further = part.targets
+    return Partition(first, part.split_field, part.training, part.validation, tuple(further))
 
 
 def training_set_asset(experiment: Experiment) -> dg.AssetsDefinition:
@@ -68,42 +79,44 @@ def training_set_asset(experiment: Experiment) -> dg.AssetsDefinition:
         **COMMON,
         kinds={"parquet"},
         io_manager_key="table_io",
-        code_version=settings_digest(settings.partition),
+        code_version=settings_digest(settings.partition) + supply_digest(settings),
         ins={
             "plate_annotations": dg.AssetIn(metadata=FAN_IN, partition_mapping=dg.AllPartitionMapping()),
-            "crop_stores": dg.AssetIn(
-                [PREFIX, settings.set_name], metadata=FAN_IN, partition_mapping=dg.AllPartitionMapping()
-            ),
+            **supply_inputs(settings),
             **statistics_inputs(settings, all_plates=True),
         },
         check_specs=table_checks(key, "classes_validated"),
         description=(
-            f"The cells that {experiment.name} is trained and validated on, with their class: images are "
-            f"divided by the index column {settings.partition.split_field}, classes come from "
-            f"{settings.partition.targets[0]}. Cells that are flat in some channel are left out. "
-            "Its data version is its members and their crops."
+            f"The {_MEMBERS[crop_origin(settings)]} that {experiment.name} is trained and validated on, with "
+            f"their class: images are divided by the index column {settings.partition.split_field}, classes "
+            f"come from {', '.join(settings.partition.targets)}. "
+            "Its data version is its members and what their crops are made from."
         ),
     )
     def training_set(
-        project: ProjectResource, plate_annotations: dict, crop_stores: dict, **statistics: dict
+        project: ProjectResource, plate_annotations: dict, **inputs: dict
     ) -> dg.MaterializeResult:
         with user_errors():
+            require_trainable(settings)
             annotations = _listed(plate_annotations, project)
-            _require_plates(annotations, settings.set_name)
-            found = build_training_set(annotations, crop_stores, partition_of(settings))
-            used = sorted(set(found.cells[PLATE].to_pylist()))
-            ranges = ranges_of_plates(settings, used, statistics.get(ILLUMINATION, {}))
+            _require_plates(annotations, settings)
+            partition = partition_of(settings)
+            supply = supply_of_inputs(settings, plates_in_use(annotations, partition), inputs, project)
+            listed = {plate: supply.listing(plate) for plate in plates_in_use(annotations, partition)}
+            found = build_training_set(annotations, listed, partition)
+            ranges = ranges_of_plates(settings, plates_of(found.cells), inputs.get(ILLUMINATION, {}))
         cells = with_provenance(
             found.cells,
-            classes=found.classes,
+            heads=found.heads,
             left_out=found.left_out,
-            stores={plate: crop_stores[plate].fingerprint for plate in used},
+            unlabelled=found.unlabelled,
+            sources=supply.fingerprints(found.cells),
             plate_ranges=ranges,
         )
         table, _ = identified(cells)
         version = dg.DataVersion(training_set_version(table))
         return dg.MaterializeResult(
-            value=TableOutput(table, lambda _: _training_set_facts(found, crop_stores)),
+            value=TableOutput(table, lambda _: _training_set_facts(found, supply, settings)),
             data_version=version,
             check_results=[schema_check(table, "training_set"), _classes_validated(found)],
         )
@@ -117,19 +130,24 @@ def _listed(annotations: Mapping[str, pa.Table], project: ProjectResource) -> di
     return {plate: table for plate, table in annotations.items() if listed is None or plate in listed}
 
 
-def _require_plates(annotations: Mapping[str, pa.Table], crop_set: str) -> None:
+def _require_plates(annotations: Mapping[str, pa.Table], settings: TrainingSettings) -> None:
     if not annotations:
+        needed = (
+            [f"{PREFIX}/{settings.set_name}"]
+            if crop_origin(settings) == "stores"
+            else [*image_inputs(settings)]
+        )
         raise TrainingDataError(
             "no plate is ready for training",
             where="plate_annotations",
-            remedy=f"materialize image_index, then plate_annotations and {PREFIX}/{crop_set} of the plates",
+            remedy=f"materialize image_index, then plate_annotations and {', '.join(needed)} of the plates",
         )
 
 
 def training_set_version(table: pa.Table) -> str:
-    """Members, classes and the crops they were drawn from: what a model depends on."""
+    """Members, classes and what the crops are made from: what a model depends on."""
     facts = read_provenance(table.schema)
-    return fingerprint(facts["fingerprint"], facts["stores"], facts["classes"], facts["plate_ranges"])
+    return fingerprint(facts["fingerprint"], facts["sources"], facts["heads"], facts["plate_ranges"])
 
 
 def _classes_validated(found: TrainingSet) -> dg.AssetCheckResult:
@@ -138,32 +156,48 @@ def _classes_validated(found: TrainingSet) -> dg.AssetCheckResult:
     return check("classes_validated", not missing, without_validation_cells=", ".join(missing) or "none")
 
 
-def _training_set_facts(found: TrainingSet, stores: Mapping[str, CropStore]) -> Metadata:
+def _training_set_facts(found: TrainingSet, supply: CropSupply, settings: TrainingSettings) -> Metadata:
     counts = {split: Counter(found.part(split)["target"].to_pylist()) for split in (TRAINING, VALIDATION)}
     rows = [
         dg.TableRecord({"class": name, **{split: counts[split][name] for split in counts}})
         for name in found.classes
     ]
-    left_out = ", ".join(f"{count} flat in {channel}" for channel, count in found.left_out.items())
+    left_out = [f"{count} flat in {channel}" for channel, count in found.left_out.items()]
+    left_out += [f"{count} without a value of {target}" for target, count in found.unlabelled.items()]
     return {
+        "drawn_from": _ORIGINS[crop_origin(settings)],
         "classes": len(found.classes),
+        **{f"classes_of_{target}": len(classes) for target, classes in found.heads[1:]},
         "plates": ", ".join(found.cells[PLATE].unique().to_pylist()),
         "training_cells": counts[TRAINING].total(),
         "validation_cells": counts[VALIDATION].total(),
-        "cells_left_out": left_out or "none",
+        "cells_left_out": ", ".join(left_out) or "none",
         "cells_per_class": dg.MetadataValue.table(rows),
-        "crops": picture(_sheet(found, stores), "crops by class"),
+        "crops": picture(_sheet(found, supply, settings), "crops by class"),
     }
 
 
-def _sheet(found: TrainingSet, stores: Mapping[str, CropStore]) -> bytes:
-    labels = found.cells["target"].to_pylist()
+def _sheet(found: TrainingSet, supply: CropSupply, settings: TrainingSettings) -> bytes:
+    """Some cells of some classes; of one image a class where they have to be cut out of images."""
+    cells = found.cells
+    if crop_origin(settings) != "stores":
+        cells = cells.take(_first_image_of_each(cells))
+    labels = cells["target"].to_pylist()
     rows = rows_per_label(labels, SHEET_ROWS, SHEET_COLUMNS)
-    plates = found.cells[PLATE].to_pylist()
-    store_rows = found.cells["store_row"].to_pylist()
-    windows = [stores[plates[row]].windows([store_rows[row]])[0] for row in rows]
-    channels = next(iter(stores.values())).channels
-    return crop_sheet(np.stack(windows), [labels[row] for row in rows], channels)
+    return crop_sheet(
+        supply.pixels(cells.take(rows)), [labels[row] for row in rows], settings.images.channels
+    )
+
+
+def _first_image_of_each(cells: pa.Table) -> list[int]:
+    """The rows of the first image of every class."""
+    first: dict[str, int] = {}
+    images = images_of(cells)[0]
+    return [
+        row
+        for row, (label, image) in enumerate(zip(cells["target"].to_pylist(), images, strict=True))
+        if first.setdefault(label, image) == image
+    ]
 
 
 def trained_model_asset(experiment: Experiment) -> dg.AssetsDefinition:
@@ -198,7 +232,7 @@ def _trained(experiment: Experiment) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         writer = None
         with user_errors():
-            plan = training_plan(settings, training_set, project, accelerator.precision)
+            plan = training_plan(experiment, training_set, project, accelerator.precision)
             content = plan.fingerprint(training_set_version(training_set))
             if config.force or not project.is_current(context, "", content):
                 writer = run_training(context, plan, content, project, accelerator, force=config.force)
@@ -224,11 +258,8 @@ def _imported(experiment: Experiment) -> dg.AssetsDefinition:
         **COMMON,
         kinds={"keras"},
         io_manager_key="model_io",
-        code_version=f"{VERSION}-{settings_digest(settings)}",
-        description=(
-            f"The checkpoint {settings.profile.checkpoint}, loaded by layer name, as a model folder with a "
-            f"card. Looked for in outputs/{experiment.name}/checkpoint and inputs/pretrained."
-        ),
+        code_version=f"{IMPORT_VERSION}-{settings_digest(settings)}",
+        description=import_description(experiment),
     )
     def trained_model(
         context: dg.AssetExecutionContext,
@@ -238,7 +269,7 @@ def _imported(experiment: Experiment) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         writer = None
         with user_errors():
-            plan = ImportPlan(settings, checkpoint_file(experiment, project), accelerator.precision)
+            plan = import_plan(experiment, project, accelerator.precision)
             if config.force or not project.is_current(context, "", plan.fingerprint):
                 writer = run_import(context, plan, accelerator)
         return dg.MaterializeResult(
@@ -249,19 +280,6 @@ def _imported(experiment: Experiment) -> dg.AssetsDefinition:
         )
 
     return trained_model
-
-
-def checkpoint_file(experiment: Experiment, project: ProjectResource) -> Path:
-    """The weight file that `profile.checkpoint` names."""
-    if experiment.model_source == "imagenet":
-        raise ModelError(
-            "ImageNet weights cannot be used yet",
-            where=f"{experiment.path}: profile.checkpoint",
-            remedy="name a checkpoint file, or train a network (model.source: train)",
-        )
-    layout = project.layout
-    folders = [layout.root / "outputs" / experiment.name / "checkpoint", layout.pretrained]
-    return find_weights(str(experiment.profiling().profile.checkpoint), folders)
 
 
 def _learned(card: Mapping) -> dg.AssetCheckResult:
@@ -281,6 +299,8 @@ def _model_facts(folder: Folder) -> Metadata:
         "channels": ", ".join(card["channels"]),
         **{f"last_{name}": round(value, 5) for name, value in card["scores"].items()},
     }
+    for channels, count in folder.manifest.get("flat_crops", {}).items():
+        facts[f"crops_flat_in_{channels}"] = count
     log = folder.path / LOG_FILE
     if log.exists():
         with log.open("rb") as stream:

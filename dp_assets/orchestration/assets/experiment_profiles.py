@@ -1,5 +1,6 @@
 """An experiment's features and well profiles, plate by plate."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
@@ -11,8 +12,8 @@ from dp_assets.config.stages import ProfilingSettings
 from dp_assets.figures.plate_heatmap import plate_heatmap
 from dp_assets.orchestration.accelerator_resource import AcceleratorResource
 from dp_assets.orchestration.crop_inputs import image_inputs, site_crops
+from dp_assets.orchestration.feature_extractors import extractor_loader
 from dp_assets.orchestration.grey_levels import ILLUMINATION, plate_range, statistics_inputs
-from dp_assets.orchestration.model_runs import extractor_loader
 from dp_assets.orchestration.outputs import Metadata, TableOutput, unchanged
 from dp_assets.orchestration.partitions import plates
 from dp_assets.orchestration.progress import reporter
@@ -32,8 +33,10 @@ from dp_assets.orchestration.stage_config import StageConfig
 from dp_assets.orchestration.user_errors import user_errors
 from dp_assets.profiling.feature_plan import VERSION, FeaturePlan
 from dp_assets.profiling.well_table import WellTable, well_table
+from dp_assets.storage.card_check import repeats_channels, require_card
 from dp_assets.storage.model_folder import ModelFolder
 from dp_assets.storage.tables import StoredTable, TableStream, read_provenance
+from dp_assets.training.store_crops import PlateRange
 
 LAZY = {"lazy": True}
 
@@ -41,6 +44,7 @@ LAZY = {"lazy": True}
 def cell_features_asset(experiment: Experiment) -> dg.AssetsDefinition:
     """The features of every cell, from the experiment's model."""
     settings = experiment.profiling()
+    repeated = repeats_channels(settings)
     key = dg.AssetKey([experiment.name, "cell_features"])
 
     @dg.asset(
@@ -51,7 +55,7 @@ def cell_features_asset(experiment: Experiment) -> dg.AssetsDefinition:
         partitions_def=plates,
         io_manager_key="table_io",
         pool="gpu",
-        code_version=f"{VERSION}-{settings_digest(settings.profile)}",
+        code_version=f"{VERSION}-{settings_digest(settings.profile)}{'-repeated' if repeated else ''}",
         ins={
             **image_inputs(settings),
             **statistics_inputs(settings),
@@ -59,8 +63,10 @@ def cell_features_asset(experiment: Experiment) -> dg.AssetsDefinition:
         },
         check_specs=table_checks(key, "sites_complete"),
         description=(
-            f"One row per cell: the output of layer {settings.profile.feature_layer} of {experiment.name}'s "
-            "model, averaged over space. Written in row groups of about 16,000 cells that end with a well."
+            f"One row per {_unit(settings)}: the output of layer {settings.profile.feature_layer} of "
+            f"{experiment.name}'s model, averaged over space"
+            f"{', of every channel on its own' if repeated else ''}. Written in row groups of about 16,000 "
+            "cells that end with a well."
         ),
     )
     def cell_features(
@@ -99,6 +105,10 @@ def cell_features_asset(experiment: Experiment) -> dg.AssetsDefinition:
     return cell_features
 
 
+def _unit(settings: ProfilingSettings) -> str:
+    return "view" if settings.locations.mode == "full_image" else "cell"
+
+
 def feature_plan(
     experiment: Experiment,
     settings: ProfilingSettings,
@@ -109,23 +119,26 @@ def feature_plan(
 ) -> FeaturePlan:
     """What a plate's features are made from. Raises ModelError when model and images do not go together."""
     model: ModelFolder = inputs["trained_model"]
-    model.card.require_crops(
-        settings.locations.box_size,
-        settings.single_cells.normalization,
-        settings.single_cells.sampling,
-        where=f"{experiment.path} and {experiment.name}/trained_model",
-    )
-    order = model.card.require_channels(settings.images.channels, f"{experiment.name}/trained_model")
+    order = require_card(model.card.crops, settings, f"{experiment.path} and {experiment.name}/trained_model")
     return FeaturePlan(
         source=site_crops(settings, plate, inputs, project, order),
         normalization=settings.single_cells.normalization,
-        plate_range=plate_range(settings, inputs.get(ILLUMINATION)),
+        plate_range=_reordered(plate_range(settings, inputs.get(ILLUMINATION)), order),
         model_fingerprint=f"{model.fingerprint} {_checkpoint(experiment, settings) or 'last'}",
         layer=settings.profile.feature_layer,
         precision=accelerator.precision,
         network=model.card.network,
         batch_size=settings.profile.batch_size,
+        repeated_channels=settings.images.channels if model.card.repeats_channels else (),
     )
+
+
+def _reordered(grey_levels: PlateRange | None, order: Sequence[int]) -> PlateRange | None:
+    """The grey levels of the channels that the model takes, in its order."""
+    if grey_levels is None:
+        return None
+    lower, upper = grey_levels
+    return lower[list(order)], upper[list(order)]
 
 
 def _checkpoint(experiment: Experiment, settings: ProfilingSettings) -> str | None:
@@ -149,8 +162,7 @@ def _extract(
         context,
         model,
         _checkpoint(experiment, settings),
-        settings.profile.feature_layer,
-        settings.profile.batch_size,
+        settings,
         project,
         accelerator,
     )

@@ -122,6 +122,7 @@ def _plate_images(settings: ImagesSettings) -> dg.AssetsDefinition:
                 location,
                 bits=settings.bits,
                 workers=project.workers,
+                z=settings.z,
                 maximum_pixels=project.maximum_image_pixels,
                 progress=reporter(context, "images"),
             )
@@ -222,7 +223,8 @@ def _cell_locations() -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         """The centres of all cells of the plate, in pixels of the original images.
 
-        Read from `inputs/locations/<plate>/<well>-<site>-Nuclei.csv`; a site without a file has no cells.
+        Read from a table of the plate or of several in `inputs/locations`, or from one file per site,
+        `inputs/locations/<plate>/<well>-<site>-Nuclei.csv`; a site without a file has no cells.
         """
         sites = list(dict.fromkeys(zip(*(plate_images[n].to_pylist() for n in (WELL, SITE)), strict=True)))
         with user_errors():

@@ -7,11 +7,12 @@ import numpy as np
 import pyarrow as pa
 
 from dp_assets.config.digest import settings_digest
+from dp_assets.config.errors import ConfigurationError
 from dp_assets.config.sections import CompressionSettings
 from dp_assets.config.stages import PreparationSettings
 from dp_assets.figures.contact_sheet import contact_sheet
 from dp_assets.figures.illumination import illumination_figure
-from dp_assets.imaging import plate_compression, plate_illumination
+from dp_assets.imaging import basic, plate_compression, plate_illumination
 from dp_assets.imaging.illumination import IlluminationFunctions
 from dp_assets.imaging.plate_compression import CompressionPlan, compress_plate, compressed_sites
 from dp_assets.imaging.plate_illumination import illumination_fingerprint, measure_illumination
@@ -89,6 +90,8 @@ def _illumination_functions(settings: PreparationSettings) -> dg.AssetsDefinitio
         failures: Sequence[SiteFailure] = failures_of(sites)
         stored = None
         with user_errors():
+            if settings.illumination.method == "basic":
+                raise ConfigurationError([basic.UNAVAILABLE])
             if config.force or not project.is_current(context, ".npz", content):
                 work = project.work(context)
                 with work.locked():
@@ -166,7 +169,7 @@ def _compressed_images(
     @dg.asset(
         group_name=GROUP,
         **COMMON,
-        kinds={"png"},
+        kinds={compression.codec},
         partitions_def=plates,
         io_manager_key="folder_io",
         code_version=f"{plate_compression.VERSION}-{digest}",
@@ -179,9 +182,10 @@ def _compressed_images(
         plate_images: pa.Table,
         illumination_functions: StoredIllumination,
     ) -> dg.MaterializeResult:
-        """The plate's images corrected for illumination, stretched to 8 bits, one PNG per site and channel.
+        """The plate's images corrected for illumination and stretched, one file per site and channel.
 
-        File names are those of the images with the ending `.png` (handbook, `prepare.compression`).
+        File names are those of the images with the ending of the codec, such as `.png` (handbook,
+        `prepare.compression`).
         """
         plan = CompressionPlan(
             sites=original_sites(context.partition_key, plate_images, channels, project),
@@ -191,6 +195,7 @@ def _compressed_images(
             scaling_factor=compression.scaling_factor,
             stretch=compression.stretch,
             settings_digest=digest,
+            codec=compression.codec,
         )
         with user_errors():
             return plate_folder_result(
@@ -217,7 +222,8 @@ def _compression_facts(folder: Folder, plan: CompressionPlan) -> Metadata:
     images = [image for record in folder.manifest["sites"] for image in record["images"]]
     facts: dict[str, dg.MetadataValue | str | int | float] = {
         "images": len(images),
-        "png_bytes": sum(image["bytes"] for image in images),
+        "image_bytes": sum(image["bytes"] for image in images),
+        "codec": plan.codec,
         "stretch": folder.manifest["stretch"],
         "size_rows_x_columns": " x ".join(map(str, folder.manifest["array_shape"])),
     }

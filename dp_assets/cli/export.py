@@ -1,0 +1,109 @@
+"""`dp-assets export`: results in the formats of DeepProfiler and the programs that read its files."""
+
+from pathlib import Path
+
+import click
+from rich.markup import escape
+
+from dp_assets.cli.common import console, existing_project, project_option
+from dp_assets.cli.plate_progress import names_in, plate_progress
+
+FOLDER = click.Path(file_okay=False, path_type=Path)
+PLATES = click.option("--plates", "plate_names", help="Comma-separated plates; all by default.")
+
+
+@click.group()
+def export() -> None:
+    """Write results in DeepProfiler's formats, for pycytominer, CytoTable and others."""
+
+
+@export.command()
+@project_option
+@click.option("--experiment", required=True, help="Whose features.")
+@PLATES
+@click.option("--output", type=FOLDER, help="Folder. Default: outputs/EXPERIMENT/features_npz.")
+@click.option(
+    "--naming",
+    type=click.Choice(["plate/well/site", "plate/well_site"]),
+    default="plate/well/site",
+    show_default=True,
+    help="How files are named; pycytominer's filename_delimiter is / or _.",
+)
+def features(experiment: str, plate_names: str | None, output: Path | None, naming: str) -> None:
+    """Cell features as one npz per field of view (features, metadata, locations)."""
+    from dp_assets.interchange.features_export import export_features
+    from dp_assets.orchestration.exporting import PublishedResults
+
+    results = PublishedResults(existing_project().resolve())
+    folder = output if output is not None else results.features_folder(experiment)
+    files = cells = without = 0
+    with plate_progress("sites") as of_plate:
+        for plate in results.feature_plates(experiment, names_in(plate_names)):
+            plan = results.feature_export(experiment, plate, naming)  # type: ignore[arg-type]
+            done = export_features(plan, folder, workers=results.resource.workers, progress=of_plate(plate))
+            files, cells, without = files + done.files, cells + done.cells, without + done.sites_without_cells
+            _say(plate, f"{done.files} files, {done.cells} cells", kept=done.kept, removed=done.removed)
+    note = f" ({without} sites without cells have no file)" if without else ""
+    console.print(f"{folder}: {files} files, {cells} cells{note}")
+
+
+@export.command()
+@project_option
+@click.option("--set", "set_name", required=True, help="Which crops, such as box96.")
+@PLATES
+@click.option("--output", type=FOLDER, help="Folder. Default: outputs/single_cells_png/SET.")
+@click.option("--label", help="Index column with the classes. Default: the target trained on.")
+@click.option("--split", help="Index column with the splits. Default: the one trained on.")
+def crops(
+    set_name: str, plate_names: str | None, output: Path | None, label: str | None, split: str | None
+) -> None:
+    """Crops as one PNG per cell, channels side by side, and sc-metadata.csv."""
+    from dp_assets.interchange.crops_export import export_crops, write_sc_metadata
+    from dp_assets.orchestration.exporting import PublishedResults
+
+    results = PublishedResults(existing_project().resolve())
+    folder = output if output is not None else results.crops_folder(set_name)
+    plates = results.crop_plates(set_name, names_in(plate_names))
+    labels = results.crop_labels(set_name, label, split)
+    unlabelled = 0
+    with plate_progress("cells") as of_plate:
+        for plate in plates:
+            plan = results.crop_export(set_name, plate, labels)
+            done = export_crops(plan, folder, workers=results.resource.workers, progress=of_plate(plate))
+            unlabelled += done.without_label
+            _say(plate, f"{done.cells} cells", kept=done.kept, removed=done.removed)
+    listed = write_sc_metadata(folder)
+    if unlabelled:
+        console.print(
+            f"[yellow]left out:[/yellow] {unlabelled} cells of sites without {escape(labels.label)}"
+        )
+    console.print(f"{folder}: sc-metadata.csv lists {listed} cells in {len(labels.classes)} classes")
+
+
+@export.command()
+@project_option
+@click.option("--experiment", required=True, help="Whose model.")
+@click.option("--epoch", type=click.IntRange(min=1), help="Weights after this epoch. Default: the last.")
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="HDF5 file to write."
+)
+def checkpoint(experiment: str, epoch: int | None, output: Path) -> None:
+    """A model's weights as an HDF5 checkpoint of DeepProfiler."""
+    from dp_assets.orchestration.exporting import PublishedResults
+
+    folder = PublishedResults(existing_project().resolve()).model_folder(experiment)
+    from dp_assets.networks.accelerator import AcceleratorSettings, configure_accelerator
+
+    # Weights are only rewritten, so a GPU that somebody trains on is left alone.
+    configure_accelerator(AcceleratorSettings(devices="cpu"))
+    from dp_assets.training.legacy_export import export_checkpoint
+
+    output.parent.mkdir(parents=True, exist_ok=True)
+    export_checkpoint(folder, output, f"checkpoint_{epoch:04d}" if epoch is not None else None)
+    console.print(f"wrote {output}")
+
+
+def _say(plate: str, what: str, *, kept: bool, removed: int) -> None:
+    notes = [*(["unchanged"] if kept else []), *([f"{removed} old files removed"] if removed else [])]
+    note = f" ({', '.join(notes)})" if notes else ""
+    console.print(f"[green]✓[/green] {escape(plate)}: {what}{note}")
