@@ -12,7 +12,18 @@ from dp_assets.storage.atomic import is_local, write_bytes
 from dp_assets.storage.folders import Folder, open_folder
 from dp_assets.storage.model_card import ModelCard
 
-__all__ = ["ModelCard", "ModelFolder", "card_facts", "read_card", "write_card"]
+__all__ = [
+    "CARD_FILE",
+    "CHECKPOINTS",
+    "LOG_FILE",
+    "NETWORK_FILE",
+    "TENSORBOARD",
+    "ModelCard",
+    "ModelFolder",
+    "card_facts",
+    "read_card",
+    "write_card",
+]
 
 NETWORK_FILE = "model.keras"
 CARD_FILE = "model_card.json"
