@@ -1,4 +1,4 @@
-"""The front door for people: `dp-assets setup | demo | doctor | split | run | figure | ui`."""
+"""The front door for people: the command `dp-assets` and those of its commands that are short."""
 
 import json
 import os
@@ -16,6 +16,7 @@ from dp_assets.cli.export import export
 from dp_assets.cli.imports import import_results
 from dp_assets.cli.index import index
 from dp_assets.cli.sweep import sweep
+from dp_assets.config.names import asked_lane
 from dp_assets.config.overrides import Overrides
 from dp_assets.orchestration.code_location import project_folder
 from dp_assets.orchestration.stage_runner import STAGES
@@ -78,9 +79,13 @@ def doctor(quick: bool) -> None:
 )
 def split(parts: int, by: str) -> None:
     """Divide the index into parts (index-000.csv, ...) for several machines."""
+    from dp_assets.config.project import load_project
+    from dp_assets.orchestration.project_resource import ProjectResource
     from dp_assets.storage.index_split import split_index
 
-    for path in split_index(existing_project() / "inputs" / "metadata", parts, by):
+    root = existing_project()
+    index = ProjectResource.of(load_project(root.resolve())).index_location().path
+    for path in split_index(Path(str(index)), parts, by):
         console.print(f"wrote {path}")
 
 
@@ -136,18 +141,19 @@ def run(
 
     root = existing_project()
     os.environ["DP_PROJECT"] = str(root.resolve())
+    lanes = tuple(dict.fromkeys(map(asked_lane, experiments)))
     if comet is not None:
         assignments += (f"logging.comet={json.dumps(comet)}",)
     if allow_channel_mapping:
         assignments += ("model.allow_channel_mapping=true",)
-    overrides = Overrides(assignments, experiments) if assignments else Overrides.from_environment(os.environ)
+    overrides = Overrides(assignments, lanes) if assignments else Overrides.from_environment(os.environ)
     wanted = [name.strip() for name in plate_names.split(",") if name.strip()] if plate_names else None
     stages = list(STAGES) if stage == "all" else [stage]
     outcomes = run_stages(
         root,
         stages,
         wanted,
-        experiments,
+        lanes,
         overrides=overrides,
         run_config=read_run_config(run_config_file, devices=gpu, cores=cores),
         force=force,

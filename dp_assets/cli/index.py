@@ -41,7 +41,7 @@ def index(source: str, plate_name: str | None, channels: str, pattern: str, repl
     planes = find_channels(plate, fields, names)
     path = _index_file(resource)
     add_to_index(path, index_rows(name, prefix, fields, planes), replace=replace)
-    console.print(f"wrote {len(fields)} fields of view of plate {name}, channels {', '.join(planes)}: {path}")
+    console.print(f"wrote plate {name}, fields of view: {len(fields)}, channels {', '.join(planes)}: {path}")
 
 
 def _prefix(plate: Path | UPath, location: IndexLocation) -> str:

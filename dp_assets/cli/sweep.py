@@ -42,7 +42,8 @@ def sweep(name: str, plate_names: str | None) -> None:
 
     def tried(trial: Trial) -> None:
         score = (trial.scores or {}).get(settings.metric)
-        console.print(f"  {settings.metric}: {'failed' if score is None else f'{score:.5g}'}")
+        missing = "failed" if trial.scores is None else "not measured"
+        console.print(f"  {settings.metric}: {missing if score is None else f'{score:.5g}'}")
 
     trials = run_sweep(project, sweep_name, settings, run_lane, tried=tried)
     _print_table(trial_table(trials, settings), settings)

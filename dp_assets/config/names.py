@@ -1,8 +1,10 @@
 """Names of lanes: every experiment has its own assets under a name made from its file's name."""
 
 import re
+from pathlib import PurePath
 
 from dp_assets.config.errors import Problem
+from dp_assets.config.reading import ENDINGS
 
 # Names of assets and folders that are not an experiment's.
 RESERVED_NAMES = frozenset(
@@ -35,6 +37,12 @@ def lane_name(stem: str) -> str:
     """
     name = re.sub(r"[^a-z0-9]", "_", stem.lower())
     return f"e_{name}" if name[:1].isdigit() else name
+
+
+def asked_lane(name: str) -> str:
+    """The lane that somebody means by the name of its file, with or without the ending."""
+    path = PurePath(name)
+    return lane_name(path.stem if path.suffix.lower() in ENDINGS else name)
 
 
 def lane_name_problem(name: str, file: str) -> Problem | None:

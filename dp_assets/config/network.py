@@ -22,6 +22,9 @@ NETWORK_NAMES = {"inceptionresnetv2": "inception_resnet_v2"}
 BUILT_IN_NETWORKS = frozenset(
     {"autoencoder", "cnn", "densenet", "efficientnet", "inception_resnet_v2", "resnet"}
 )
+# Those that learn from crops alone; their targets only balance the epochs.
+NETWORKS_WITHOUT_CLASSES = frozenset({"autoencoder"})
+NETWORKS_WITHOUT_IMAGENET = frozenset({"autoencoder", "cnn"})
 EFFICIENTNET_BLOCKS = range(8)
 _PARAMS_EXAMPLE = {"learning_rate": 0.005, "batch_size": 32, "conv_blocks": 0}
 

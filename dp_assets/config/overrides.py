@@ -54,9 +54,9 @@ class Overrides:
         """The value of ``DP_SET`` that means these overrides."""
         return json.dumps({"set": list(self.assignments), "experiments": list(self.experiments)})
 
-    def check(self) -> None:
+    def check(self, where: str = "--set") -> None:
         """Raise ConfigurationError when an assignment has no key or no "=", or sets a key that is unknown."""
-        unknown = unknown_keys(with_assignments({}, self.assignments), "--set")
+        unknown = unknown_keys(with_assignments({}, self.assignments), where)
         if unknown:
             # In a file unknown keys are ignored; a key given for one run was surely meant.
             raise ConfigurationError([replace(p, what=p.what.partition(";")[0]) for p in unknown])

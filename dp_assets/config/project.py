@@ -1,6 +1,5 @@
 """One project folder: its settings, its experiments, and why an experiment is missing."""
 
-import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,8 +15,6 @@ from dp_assets.config.overrides import Overrides
 from dp_assets.config.reading import ENDINGS, read_document
 from dp_assets.config.sharing import crop_set_conflict, disagreements
 from dp_assets.config.validation import check_settings, nearest_name
-
-logger = logging.getLogger(__name__)
 
 CONFIG_FOLDER = Path("inputs") / "config"
 PROJECT_FILE = "project.yaml"
@@ -88,6 +85,7 @@ class Project:
     broken : for every other configuration file, by file name, all that is wrong with it.
     reference : the experiment whose ``dataset`` and ``prepare`` are everybody's; None without experiments.
     folders : places of images, locations and index that are not the usual ones.
+    doubts : places that the section ``paths`` names and that do not count.
     """
 
     root: Path
@@ -96,6 +94,7 @@ class Project:
     broken: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
     reference: Experiment | None = None
     folders: Folders = field(default_factory=Folders)
+    doubts: tuple[Problem, ...] = ()
 
 
 def load_project(root: Path | str, *, strict: bool = False, overrides: Overrides | None = None) -> Project:
@@ -131,11 +130,10 @@ def load_project(root: Path | str, *, strict: bool = False, overrides: Overrides
     if reference is not None:
         experiments = _agreeing(experiments, reference, broken)
     folders = Folders(settings.images, settings.locations, settings.index)
+    doubts: tuple[Problem, ...] = ()
     if reference is not None:
         data, file = reference.document.data, str(reference.path)
-        folders, problems = with_legacy_paths(folders, data, file, root, settings.image_roots)
-        for problem in problems:
-            logger.warning("%s", problem)
+        folders, doubts = with_legacy_paths(folders, data, file, root, settings.image_roots)
     return Project(
         root,
         settings,
@@ -143,6 +141,7 @@ def load_project(root: Path | str, *, strict: bool = False, overrides: Overrides
         dict(sorted(broken.items())),
         reference,
         folders,
+        doubts,
     )
 
 

@@ -23,7 +23,7 @@ _SAMPLED = "every epoch draws the same number of cells from each class"
 # section -> {key: what happens instead}
 WITHOUT_EFFECT: dict[str, dict[str, str]] = {
     "": {
-        "paths": "of it images, locations and index are read; where results lie is fixed",
+        "paths": "where results lie is fixed (its images, locations and index are read)",
         "queueing": _WORKERS,
         "comet_ml": _LOGGING,
     },

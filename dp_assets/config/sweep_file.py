@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from dp_assets.config.errors import ConfigurationError, Problem
 from dp_assets.config.fields import AnyCase, Name, Number, Section, WholeNumber
@@ -30,11 +30,18 @@ class Range(Section):
         return self
 
 
+# Tags in angle brackets are left out of messages.
+Space = Annotated[
+    Annotated[Range, Tag("<range>")] | Annotated[tuple[Any, ...], Tag("<list>")],
+    Discriminator(lambda value: "<range>" if isinstance(value, (dict, Range)) else "<list>"),
+]
+
+
 class Search(Section):
     """``search``: variants chosen one after the other by what the earlier ones gave."""
 
     trials: WholeNumber = Field(ge=1, description="how many variants are tried", examples=[20])
-    space: dict[str, Range | tuple[Any, ...]] = Field(
+    space: dict[str, Space] = Field(
         min_length=1,
         description="for each key of the experiment a list of values, or low and high",
         examples=[{"train.model.params.learning_rate": {"low": 0.0001, "high": 0.1, "log": True}}],
@@ -114,7 +121,7 @@ def load_sweep(root: Path, name: str) -> tuple[str, SweepSettings]:
     ]
     if reading.settings is None or unknown:
         raise ConfigurationError([*unknown, *reading.problems])
-    Overrides(tuple(f"{key}=0" for key in reading.settings.keys)).check()
+    Overrides(tuple(f"{key}=0" for key in reading.settings.keys)).check(str(path))
     return path.stem, reading.settings
 
 

@@ -1,12 +1,12 @@
 """BBBC021: MCF-7 cells under 113 compounds, 55 plates in ten weeks, with mechanisms of action."""
 
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import pandas as pd
 
 from dp_assets.config.errors import ProjectError
-from dp_assets.datasets.archives import zip_members
+from dp_assets.datasets.archives import write_if_changed, zip_members
 from dp_assets.datasets.fetching import PublicFile
 from dp_assets.storage.atomic import write_bytes
 
@@ -15,6 +15,15 @@ IMAGES_TABLE = "BBBC021_v1_image.csv"
 MECHANISMS_TABLE = "BBBC021_v1_moa.csv"
 CHANNELS = ("DAPI", "Tubulin", "Actin")
 KEY = ["Metadata_Plate", "Metadata_Well", "Metadata_Site"]
+IMAGES_COLUMNS = (
+    "Image_Metadata_Plate_DAPI",
+    "Image_Metadata_Well_DAPI",
+    "Image_Metadata_Compound",
+    "Image_Metadata_Concentration",
+    "Replicate",
+    *(f"Image_FileName_{channel}" for channel in CHANNELS),
+)
+MECHANISMS_COLUMNS = ("compound", "concentration", "moa")
 
 
 def bbbc021_tables(server: str = SERVER) -> list[PublicFile]:
@@ -24,7 +33,7 @@ def bbbc021_tables(server: str = SERVER) -> list[PublicFile]:
 
 def bbbc021_plates(images_table: Path) -> list[str]:
     """The plates of the image set, such as `Week1_22123`, sorted."""
-    return sorted(_read(images_table)["Image_Metadata_Plate_DAPI"].unique())
+    return sorted(_read(images_table, IMAGES_COLUMNS)["Image_Metadata_Plate_DAPI"].unique())
 
 
 def bbbc021_archives(plates: Sequence[str], server: str = SERVER) -> list[PublicFile]:
@@ -58,10 +67,7 @@ def unpack_plate(archive: Path, root: Path, plate: str) -> int:
     for name, data in zip_members(archive):
         # Archives begin with the plate's folder, some with the week's before it.
         if plate in name.parts and name.suffix.lower() in (".tif", ".tiff"):
-            target = folder / PurePosixPath(plate) / name.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.is_file() or target.stat().st_size != len(data):
-                write_bytes(target, data)
+            write_if_changed(folder / plate / name.name, data)
             count += 1
     if not count:
         raise ProjectError(
@@ -92,44 +98,61 @@ def bbbc021_index(images_table: Path, mechanisms_table: Path, plates: Sequence[s
 
     Raises
     ------
-    ProjectError : a table lacks a column.
+    ProjectError : a table lacks a column, a concentration is no number, or a file name has no site.
     """
-    images = _read(images_table)
+    images = _read(images_table, IMAGES_COLUMNS)
     images = images[images["Image_Metadata_Plate_DAPI"].isin(list(plates))]
     plate = images["Image_Metadata_Plate_DAPI"]
+    site = images["Image_FileName_DAPI"].str.extract(r"_s(\d+)_", expand=False)
+    if site.isna().any():
+        name = images.loc[site.isna(), "Image_FileName_DAPI"].iloc[0]
+        raise _unreadable(images_table, f"the file name {name!r} does not say its site")
     compound = images["Image_Metadata_Compound"]
     concentration = images["Image_Metadata_Concentration"]
     frame = pd.DataFrame(
         {
             "Metadata_Plate": plate,
             "Metadata_Well": images["Image_Metadata_Well_DAPI"],
-            "Metadata_Site": images["Image_FileName_DAPI"].str.extract(r"_s(\d+)_", expand=False),
+            "Metadata_Site": site,
             "Plate_Map_Name": plate.str.partition("_")[0],
             **{channel: plate + "/" + images[f"Image_FileName_{channel}"] for channel in CHANNELS},
             "Compound": compound,
             "Concentration": concentration,
             "Treatment": compound + "_" + concentration,
-            "MOA": _mechanism(compound, concentration, mechanisms_table),
+            "MOA": _mechanism(compound, _doses(concentration, images_table), mechanisms_table),
             "Replicate": images["Replicate"],
         }
     )
     return frame.sort_values(KEY).reset_index(drop=True)
 
 
-def _mechanism(compound: pd.Series, concentration: pd.Series, mechanisms_table: Path) -> list[str]:
-    table = _read(mechanisms_table)
-    # One table writes 3, the other 3.000000.
-    known = {
-        (name, float(dose)): moa
-        for name, dose, moa in zip(table["compound"], table["concentration"], table["moa"], strict=True)
-    }
-    return [known.get((n, float(c)), "") for n, c in zip(compound, concentration, strict=True)]
+def _mechanism(compound: pd.Series, doses: list[float], mechanisms_table: Path) -> list[str]:
+    table = _read(mechanisms_table, MECHANISMS_COLUMNS)
+    names = zip(table["compound"], _doses(table["concentration"], mechanisms_table), strict=True)
+    known = dict(zip(names, table["moa"], strict=True))
+    return [known.get(key, "") for key in zip(compound, doses, strict=True)]
 
 
-def _read(path: Path) -> pd.DataFrame:
+def _doses(concentration: pd.Series, path: Path) -> list[float]:
+    """Concentrations as numbers: one table writes 3, the other 3.000000."""
     try:
-        return pd.read_csv(path, dtype=str, keep_default_na=False)
-    except (ValueError, UnicodeDecodeError) as error:
-        raise ProjectError(
-            f"the table cannot be read: {error}", where=str(path), remedy="delete it and download it again"
-        ) from error
+        return [float(text) for text in concentration]
+    except ValueError as error:
+        raise _unreadable(path, f"a concentration is no number ({error})") from error
+
+
+def _read(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+    except ValueError as error:
+        raise _unreadable(path, str(error)) from error
+    missing = [name for name in columns if name not in table.columns]
+    if missing:
+        raise _unreadable(path, f"it has no column {', '.join(missing)}")
+    return table
+
+
+def _unreadable(path: Path, why: str) -> ProjectError:
+    return ProjectError(
+        f"the table cannot be read: {why}", where=str(path), remedy="delete it and download it again"
+    )

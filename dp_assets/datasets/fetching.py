@@ -27,7 +27,7 @@ class PublicFile:
 
     Attributes
     ----------
-    name : where it is put, relative to the folder of downloads.
+    name : of the file in the folder of downloads.
     url : its address.
     sha256 : its published checksum; None where none is published. Then that of the first download is kept,
         and later copies must have it.
@@ -54,8 +54,16 @@ def fetch(files: Sequence[PublicFile], folder: Path, *, progress: Progress = lam
     Raises
     ------
     ProjectError : the server cannot be reached or does not have the file, the transfer broke off, or the file
-        has another checksum. What came so far is kept for the next try.
+        has another checksum. What came so far is kept for the next try. Or a name is no plain file name.
     """
+    for file in files:
+        # Names of archives come out of tables that were downloaded.
+        if file.name != Path(file.name).name:
+            raise ProjectError(
+                f"{file.name!r} is no name of a file",
+                where=file.url,
+                remedy="delete the tables and run again",
+            )
     folder.mkdir(parents=True, exist_ok=True)
     known = _read_checksums(folder)
     paths = []
@@ -149,11 +157,13 @@ class ResumingTransfer:
 
     def __call__(self, url: str, output_file: str, pooch: object) -> None:
         """Fetch `url` and leave it at `output_file`; raises requests.RequestException."""
-        headers = {}
-        if self.part.exists() and self._tag.exists():
-            headers = {"Range": f"bytes={self.part.stat().st_size}-", "If-Range": self._tag.read_text()}
+        # Compressed on the way, lengths and ranges would be those of other bytes than the file's.
+        headers = {"Accept-Encoding": "identity"}
+        goes_on = self.part.exists() and self._tag.exists()
+        if goes_on:
+            headers |= {"Range": f"bytes={self.part.stat().st_size}-", "If-Range": self._tag.read_text()}
         with requests.get(url, stream=True, timeout=TIMEOUT_S, headers=headers) as answer:
-            if answer.status_code == requests.codes.requested_range_not_satisfiable:
+            if goes_on and answer.status_code == requests.codes.requested_range_not_satisfiable:
                 # The former try had come to the end, or the file became shorter.
                 self._forget()
                 return self(url, output_file, pooch)
@@ -168,6 +178,9 @@ class ResumingTransfer:
         there = self.part.stat().st_size if going_on else 0
         length = answer.headers.get("Content-Length")
         total = there + int(length) if length is not None else 0
+        encoding = answer.headers.get("Content-Encoding", "identity")
+        if encoding != "identity":
+            raise requests.exceptions.ContentDecodingError(f"the server sent the file as {encoding}, unasked")
         tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified")
         if tag is not None:
             self._tag.write_text(tag)
@@ -175,7 +188,6 @@ class ResumingTransfer:
             self._tag.unlink(missing_ok=True)
         with self.part.open("ab" if going_on else "wb") as sink:
             try:
-                # As sent: a server that compresses on the way would make lengths and ranges meaningless.
                 for chunk in answer.raw.stream(CHUNK, decode_content=False):
                     sink.write(chunk)
                     there += len(chunk)

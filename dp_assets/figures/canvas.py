@@ -1,7 +1,6 @@
 """What all figures share: a canvas without global state, colours, type sizes, and the way to PNG bytes."""
 
 import io
-from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -68,8 +67,3 @@ def message_figure(title: str, message: str) -> bytes:
     axes.set_axis_off()
     axes.text(0.0, 0.5, message, transform=axes.transAxes, fontsize=LABEL_SIZE, color=QUIET, va="center")
     return to_png(figure)
-
-
-def series_colours(names: Sequence[str]) -> dict[str, str]:
-    """A colour for each name, in order; more names than colours start over."""
-    return {name: SERIES_COLOURS[i % len(SERIES_COLOURS)] for i, name in enumerate(names)}

@@ -1,6 +1,6 @@
 """The list of an exported dataset, `sc-metadata.csv`: which strip is which cell of which field of view."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -90,7 +90,7 @@ def read_crop_list(folder: Path, index: pa.Table) -> CropList:
     Raises
     ------
     LocationsError : the list is missing or lacks columns, positions are no numbers, file names leave the
-        folder, or a site of the list may be several of the index; the lines are named.
+        folder, a site of the list may be several of the index, or it has two names; the lines are named.
     """
     path = folder / FILE_NAME
     frame = _read(path)
@@ -100,6 +100,7 @@ def read_crop_list(folder: Path, index: pa.Table) -> CropList:
     for key in sorted(ambiguous & set(frame[KEY])):
         names = " and ".join(site.key for site in known[key])
         problems.append(Problem(f"site {key} may be {names} of the index", str(path), "write the full names"))
+    problems += _double_problems(frame, known, path)
     if problems:
         more = len(problems) - MOST_PROBLEMS
         rest = [Problem(f"... and {more} more problems", str(path), "put these right first")]
@@ -155,6 +156,20 @@ def _path_problems(frame: pd.DataFrame, path: Path) -> list[Problem]:
         for line, name in frame[IMAGE].items()
         if (why := why_outside(name, ())) is not None
     ]
+
+
+def _double_problems(
+    frame: pd.DataFrame, known: Mapping[str, list[SiteName]], path: Path
+) -> Iterator[Problem]:
+    """Sites that the list names in two ways: only the cells under one of the names would be found."""
+    names: dict[str, list[str]] = {}
+    for key in frame[KEY].unique():
+        for site in known.get(key, []):
+            names.setdefault(site.key, []).append(key)
+    for site_key, keys in names.items():
+        if len(keys) > 1:
+            what = f"{' and '.join(keys)} are both site {site_key} of the index"
+            yield Problem(what, f"{path}, column {KEY}", "write the name as in the index on all lines")
 
 
 def _numbers(column: pd.Series) -> np.ndarray:

@@ -127,7 +127,7 @@ def export_crops(
     ------
     ImageIndexError : the index does not list a site of the store.
     """
-    record, content = ExportRecord(folder, plan.plate), plan.fingerprint()
+    record, content = ExportRecord(folder, plan.plate, "crops"), plan.fingerprint()
     rows, numbers, unlabelled = _labelled_rows(plan)
     part = _part(folder, plan.plate)
     if record.is_current(content) and part.exists():

@@ -160,6 +160,12 @@ def _content(path: Path) -> str:
             where=str(path),
             remedy="put it back, or leave out the cells of missing images (--skip-missing)",
         ) from error
+    except OSError as error:
+        raise ImageFileError(
+            f"the image cannot be read ({error.strerror or error})",
+            where=str(path),
+            remedy="check that the path names a file and that you may read it",
+        ) from error
 
 
 def _columns(listed: ListedCrops, form: StripFormat, windows: np.ndarray) -> dict[str, Any]:

@@ -3,17 +3,19 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from upath import UPath
 
 from dp_assets.storage.atomic import write_bytes
+from dp_assets.storage.index_file import why_outside
 
 RECORDS = ".exported"
 
 
 @dataclass(frozen=True)
 class ExportRecord:
-    """The record of one plate in an export folder: `.exported/<plate>.txt`.
+    """The record of one plate in an export folder: `.exported/<plate>.<kind>.txt`.
 
     Its first line is the fingerprint of what was exported, the others are the files, relative to the folder.
 
@@ -21,10 +23,12 @@ class ExportRecord:
     ----------
     folder : where files of other programs are written to.
     plate : the plate.
+    kind : what is exported; exports of other kinds to the same folder keep their files.
     """
 
     folder: Path | UPath
     plate: str
+    kind: Literal["features", "crops"]
 
     def is_current(self, fingerprint: str) -> bool:
         """Whether the last export was finished, of the same things, and all its files are still there."""
@@ -43,7 +47,8 @@ class ExportRecord:
     def finish(self, fingerprint: str, files: Iterable[str]) -> int:
         """Record a finished export; files of the one before that are not in it are removed, and counted."""
         written = list(dict.fromkeys(files))
-        stale = set(self.files()) - set(written)
+        # A record may come with a folder from elsewhere: nothing outside the folder is ever removed.
+        stale = {name for name in set(self.files()) - set(written) if why_outside(name, ()) is None}
         for name in stale:
             (self.folder / name).unlink(missing_ok=True)
         self._write(fingerprint, written)
@@ -61,4 +66,4 @@ class ExportRecord:
 
     @property
     def _path(self) -> Path | UPath:
-        return self.folder / RECORDS / f"{self.plate}.txt"
+        return self.folder / RECORDS / f"{self.plate}.{self.kind}.txt"

@@ -99,7 +99,7 @@ def export_features(
     StoreError : names do not fit the naming, or features, locations and index are not of the same cells.
     """
     _require_names(plan)
-    record, content = ExportRecord(folder, plan.plate), plan.fingerprint()
+    record, content = ExportRecord(folder, plan.plate, "features"), plan.fingerprint()
     sites = list(zip(plan.index[WELL].to_pylist(), plan.index[SITE].to_pylist(), strict=True))
     cells = plan.features.row_count()
     if record.is_current(content):

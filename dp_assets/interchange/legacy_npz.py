@@ -4,6 +4,7 @@
 expect it) or read (without running what it asks for, see `plain_pickle`).
 """
 
+import lzma
 import pickle
 import zipfile
 import zlib
@@ -27,15 +28,19 @@ UNKNOWN_MODEL = "DP"
 PICKLE_PROTOCOL = 3
 NEW_START = b"\x80\x03cnumpy._core.multiarray\n"
 OLD_START = b"\x80\x03cnumpy.core.multiarray\n"
+MOST_BYTES = 2**32
+"""Largest array read: compressed zeros of a few megabytes could fill all memory."""
 DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
+    lzma.LZMAError,
     ValueError,
     KeyError,
     EOFError,
     OSError,
     MemoryError,
-    NotImplementedError,
+    # An encrypted file, or (NotImplementedError) an unknown way of compression.
+    RuntimeError,
 )
 
 
@@ -151,7 +156,7 @@ def _read_arrays(path: Path | UPath, *, headers_only: bool) -> LegacyFeatures:
             ) from error
         except DAMAGED as error:
             raise _unusable(path, f"it is cut off or damaged ({error})") from error
-    if features.ndim != 2 or features.dtype.kind != "f":
+    if features.ndim != 2 or features.dtype.kind != "f" or not features.shape[1]:
         raise _unusable(
             path, f"`{key}` is {_shape(features)} {features.dtype}; expected (cells, features) floats"
         )
@@ -168,6 +173,9 @@ def _read_arrays(path: Path | UPath, *, headers_only: bool) -> LegacyFeatures:
 
 def _entry(archive: zipfile.ZipFile, name: str, *, header_only: bool = False) -> Any:
     """One array; with `header_only` one of its shape and type that takes no memory."""
+    size = archive.getinfo(f"{name}.npy").file_size
+    if size > MOST_BYTES and not header_only:
+        raise ValueError(f"{name}.npy claims {size:,} bytes, more than {MOST_BYTES:,}")
     with archive.open(f"{name}.npy") as stream:
         version = np.lib.format.read_magic(stream)
         read_header = {

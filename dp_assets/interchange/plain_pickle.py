@@ -5,15 +5,22 @@ made of: dicts, lists, text, numbers, and NumPy's arrays and scalars of those. N
 reconstruction runs: the pickle fills stand-ins, which are turned into plain values afterwards.
 """
 
+import math
 import pickle
+import struct
 from collections.abc import Callable
 from typing import IO, Any, Literal
 
 import numpy as np
 
-# What loading a broken pickle may raise, as the documentation of `pickle` says.
+MOST_VALUES = 2**24
+"""Most values of one array. A list may be named again and again: a few bytes could become all memory."""
+
+# What loading a broken pickle may raise, as the documentation of `pickle` says, and what Python's own
+# implementation of it raises besides.
 BROKEN = (
     pickle.UnpicklingError,
+    AssertionError,
     AttributeError,
     EOFError,
     ImportError,
@@ -24,6 +31,7 @@ BROKEN = (
     RecursionError,
     TypeError,
     ValueError,
+    struct.error,
 )
 PLAIN = (str, int, float, bool, type(None))
 NUMBER_CODES = frozenset("biufUS")
@@ -48,14 +56,26 @@ def read_object_array(stream: IO[bytes]) -> Any:
 
     Raises
     ------
-    RefusedPickleError : something else than plain values, or a damaged pickle.
+    RefusedPickleError : something else than plain values, more than `MOST_VALUES`, or a damaged pickle.
     """
     try:
-        return _plain(_Unpickler(stream).load())
+        return _plain(_Unpickler(stream).load(), _Allowance())
     except RefusedPickleError:
         raise
     except BROKEN as error:
         raise RefusedPickleError(f"the pickle is damaged ({error})") from error
+
+
+class _Allowance:
+    """How many values may still come."""
+
+    def __init__(self) -> None:
+        self._left = MOST_VALUES
+
+    def take(self, count: int) -> None:
+        self._left -= count
+        if self._left < 0:
+            raise RefusedPickleError(f"it holds more than {MOST_VALUES:,} values")
 
 
 class _Type:
@@ -84,14 +104,17 @@ class _Array:
     def __setstate__(self, state: tuple) -> None:
         self.state = state
 
-    def nested(self) -> Any:
+    def nested(self, allowance: _Allowance) -> Any:
         """The values by rows."""
         if self.state is None:
             raise RefusedPickleError("it holds an array without content")
         _, shape, kind, by_columns, data = self.state
+        is_list = isinstance(data, list)
         # Objects are listed row by row, however the array lay in memory.
-        order: Literal["C", "F"] = "F" if by_columns and not isinstance(data, list) else "C"
-        plain = [_plain(value) for value in data] if isinstance(data, list) else kind.values(data)
+        order: Literal["C", "F"] = "F" if by_columns and not is_list else "C"
+        plain = [_plain(value, allowance) for value in data] if is_list else kind.values(data)
+        # An axis of length zero makes room for any number of empty rows.
+        allowance.take(math.prod(max(1, size) for size in shape))
         values = np.empty(len(plain), object)
         for place, value in enumerate(plain):
             values[place] = value
@@ -124,7 +147,9 @@ _ALLOWED: dict[tuple[str, str], Any] = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
+class _Unpickler(pickle._Unpickler):
+    """Python's own implementation: the one in C takes as much memory as a pickle claims (its memo's size)."""
+
     def find_class(self, module: str, name: str) -> Callable[..., Any]:
         """The stand-in for a global; nothing else is ever imported."""
         try:
@@ -133,15 +158,16 @@ class _Unpickler(pickle.Unpickler):
             raise RefusedPickleError(f"it asks for {module}.{name}") from None
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: Any, allowance: _Allowance) -> Any:
+    allowance.take(1)
     if isinstance(value, _Array):
-        return value.nested()
+        return value.nested(allowance)
     if isinstance(value, _Scalar):
         return value.value
     if type(value) is dict:
-        return {_plain(key): _plain(item) for key, item in value.items()}
+        return {_plain(key, allowance): _plain(item, allowance) for key, item in value.items()}
     if type(value) in (list, tuple):
-        return [_plain(item) for item in value]
+        return [_plain(item, allowance) for item in value]
     if type(value) in PLAIN:
         return value
     raise RefusedPickleError(f"it holds a value of type {type(value).__name__}")

@@ -124,7 +124,7 @@ def join_rows(path: Path | UPath, parts: Sequence[Any]) -> int:
 
     Raises
     ------
-    StoreError : the parts have other labels or splits.
+    StoreError : the parts have other labels or splits, or number the classes in another way.
     """
     headers = [_header(part) for part in parts]
     for part, header in zip(parts, headers, strict=True):
@@ -136,9 +136,28 @@ def join_rows(path: Path | UPath, parts: Sequence[Any]) -> int:
                 remedy="export all plates with the same --label and --split, or to another --output",
             )
     middle = dict.fromkeys(name for header in headers for name in header[1:-LAST])
-    return write_rows(
-        path, [ROW, *middle, *headers[0][-LAST:]], (row for part in parts for row in _rows(part))
-    )
+    return write_rows(path, [ROW, *middle, *headers[0][-LAST:]], _rows_alike(parts, headers[0][-LAST + 2]))
+
+
+def _rows_alike(parts: Sequence[Any], label: str) -> Iterator[dict[str, str]]:
+    """The rows of all parts; each class has one number in all of them, or StoreError is raised.
+
+    Parts are written one by one, and a class that is added to the index renumbers those behind it.
+    """
+    numbers: dict[str, str] = {}
+    names: dict[str, str] = {}
+    for part in parts:
+        for row in _rows(part):
+            name, number = row[label], row[TARGET]
+            if numbers.setdefault(name, number) != number or names.setdefault(number, name) != name:
+                raise StoreError(
+                    f"class {name} has number {number} in plate {part.stem}, where the plates before it "
+                    f"have {name} = {numbers[name]} and {number} = {names.get(number, 'no class')}",
+                    where=str(part.parent.parent),
+                    remedy="the classes of the image index have changed: export all plates again, or to "
+                    "another --output",
+                )
+            yield row
 
 
 def _header(path: Path | UPath) -> list[str]:

@@ -78,11 +78,24 @@ def _decoder(
     for block in range(request.conv_blocks, 0, -1):
         prefix = f"decoder_block{block}"
         maps = convolution_block(request, maps, block, prefix=prefix, activation=f"{prefix}_activation")
-        maps = layers.UpSampling2D(2, dtype=policy, name=f"{prefix}_up")(maps)
+        maps = _doubled(maps, policy, prefix)
         rows, cols = sizes[block - 1]
         surplus = ((0, maps.shape[1] - rows), (0, maps.shape[2] - cols))
         maps = layers.Cropping2D(surplus, dtype=policy, name=f"{prefix}_cut")(maps)
     return maps
+
+
+def _doubled(maps: keras.KerasTensor, policy: str, prefix: str) -> keras.KerasTensor:
+    """Every sample twice along rows and columns, which is what UpSampling2D(2) gives.
+
+    UpSampling2D computes its shapes in int32 inside the graph, and TensorFlow then writes an error about
+    oneDNN to the terminal on processors without AVX-512.
+    """
+    _, rows, cols, filters = maps.shape
+    wide = layers.Concatenate(axis=3, dtype=policy, name=f"{prefix}_twice_cols")([maps, maps])
+    wide = layers.Reshape((rows, 2 * cols, filters), dtype=policy, name=f"{prefix}_wide")(wide)
+    tall = layers.Concatenate(axis=2, dtype=policy, name=f"{prefix}_twice_rows")([wide, wide])
+    return layers.Reshape((2 * rows, 2 * cols, filters), dtype=policy, name=f"{prefix}_up")(tall)
 
 
 AUTOENCODER = Architecture(

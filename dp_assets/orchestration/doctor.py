@@ -5,7 +5,6 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
 
 import pyarrow as pa
 import yaml
@@ -21,14 +20,13 @@ from dp_assets.orchestration.examination import Examination, attempt
 from dp_assets.orchestration.experiment_checks import experiment_problems
 from dp_assets.orchestration.lanes import unavailable
 from dp_assets.orchestration.lost_runs import lost_runs
+from dp_assets.orchestration.network_checks import network_problems
 from dp_assets.orchestration.partitions import PLATES
 from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.orchestration.project_setup import INSTANCE_FILE
 from dp_assets.storage.atomic import is_local
 from dp_assets.storage.index_file import locate_image, read_index
 from dp_assets.storage.schemas import PLATE
-
-Found = TypeVar("Found")
 
 # Outputs take about this share of the raw images: compressed images, crops, features.
 EXPECTED_OUTPUT_SHARE = 1.0
@@ -53,6 +51,7 @@ def examine(root: Path, *, read_images: bool = True) -> Iterator[Examination]:
     if project is None:
         return
     resource = ProjectResource.of(project)
+    yield _examine_networks(project, resource)
     images = project.reference.sections.images.settings if project.reference is not None else None
     if images is not None:
         found = Examination("image index")
@@ -75,6 +74,7 @@ def examine(root: Path, *, read_images: bool = True) -> Iterator[Examination]:
 def _examine_configuration(found: Examination, project: Project) -> None:
     for problems in project.broken.values():
         found.problems += problems
+    found.warnings += project.doubts
     for experiment in project.experiments.values():
         found.problems += unavailable(experiment)
         found.warnings += experiment.warnings
@@ -87,6 +87,12 @@ def _examine_configuration(found: Examination, project: Project) -> None:
             )
         )
     found.summary = f"experiments: {', '.join(project.experiments) or 'none'}"
+
+
+def _examine_networks(project: Project, resource: ProjectResource) -> Examination:
+    experiments = [e for e in project.experiments.values() if e.has_training or e.has_profile]
+    problems = network_problems(experiments, resource) if experiments else []
+    return Examination("networks and plugins", f"of {len(experiments)} experiments", problems)
 
 
 def _summarise_index(found: Examination, index: pa.Table) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pyarrow as pa
 
 from dp_assets.config.errors import ProjectError, StoreError
+from dp_assets.config.names import asked_lane
 from dp_assets.config.project import load_project
 from dp_assets.evaluation.dose_response import DoseResponse, control_distances, dose_responses
 from dp_assets.figures.dose_response import dose_response_figure
@@ -48,6 +49,7 @@ def dose_response_report(
     ProjectError : unknown experiment, no profiles yet, missing columns, no controls.
     """
     project = load_project(root)
+    experiment = asked_lane(experiment)
     found = project.experiments.get(experiment)
     metadata = found.sections.metadata.settings if found is not None else None
     if metadata is None or metadata.control_value is None:

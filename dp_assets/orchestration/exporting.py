@@ -10,7 +10,7 @@ from upath import UPath
 
 from dp_assets.config.errors import ProjectError, StoreError
 from dp_assets.config.experiment import Experiment
-from dp_assets.config.names import lane_name
+from dp_assets.config.names import asked_lane
 from dp_assets.config.overrides import Overrides
 from dp_assets.config.project import Project, load_project
 from dp_assets.imaging.full_image import grid_cells
@@ -48,7 +48,7 @@ class PublishedResults:
 
     def features_folder(self, experiment: str) -> UPath:
         """Where exported features go unless another place is named: `outputs/<experiment>/features_npz`."""
-        return UPath(self.resource.layout.store) / lane_name(experiment) / FEATURES_FOLDER
+        return UPath(self.resource.layout.store) / asked_lane(experiment) / FEATURES_FOLDER
 
     def crops_folder(self, set_name: str) -> UPath:
         """Where exported crops go unless another place is named: `outputs/single_cells_png/<set>`."""
@@ -61,9 +61,9 @@ class PublishedResults:
         ------
         StoreError : there are none, or not of a plate that is wanted.
         """
-        folder = self.resource.path((lane_name(experiment), "cell_features"))
+        folder = self.resource.path((asked_lane(experiment), "cell_features"))
         present = [path.stem for path in folder.glob("*.parquet")] if folder.exists() else []
-        return _chosen(present, wanted, f"{lane_name(experiment)}/cell_features", folder)
+        return _chosen(present, wanted, f"{asked_lane(experiment)}/cell_features", folder)
 
     def crop_plates(self, set_name: str, wanted: Sequence[str]) -> list[str]:
         """The plates with crops of a set, or those of them that are wanted. Raises as `feature_plates`."""
@@ -82,7 +82,7 @@ class PublishedResults:
         ------
         StoreError : the locations or the index are not there.
         """
-        name = lane_name(experiment)
+        name = asked_lane(experiment)
         index = self.index()
         view_size = _view_size(self.project.experiments.get(name))
         locations = (
@@ -138,7 +138,7 @@ class PublishedResults:
 
     def model_folder(self, experiment: str) -> Path:
         """The published model of an experiment, on this machine. Raises StoreError when there is none."""
-        place = self.resource.path((lane_name(experiment), "trained_model"))
+        place = self.resource.path((asked_lane(experiment), "trained_model"))
         try:
             return ModelFolder.open(place).local_path(self.resource.layout.work / "models")
         except FileNotFoundError as error:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from upath import UPath
 
 from dp_assets.config.errors import ConfigurationError, ProjectError
-from dp_assets.config.names import lane_name, lane_name_problem
+from dp_assets.config.names import asked_lane, lane_name_problem
 from dp_assets.config.overrides import Overrides
 from dp_assets.config.project import load_project
 from dp_assets.interchange.crop_list import CropList
@@ -59,7 +59,7 @@ class ProjectImports:
         ------
         ConfigurationError : the name is that of something else.
         """
-        name = lane_name(experiment)
+        name = asked_lane(experiment)
         problem = lane_name_problem(name, "--experiment")
         if problem is not None:
             raise ConfigurationError([problem])

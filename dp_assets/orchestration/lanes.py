@@ -14,7 +14,7 @@ from dp_assets.orchestration.assets.experiment_profiles import cell_features_ass
 from dp_assets.orchestration.assets.plate_outlines import plate_outlines_asset
 from dp_assets.orchestration.assets.plates import image_index_asset, plate_assets
 from dp_assets.orchestration.assets.preparation import preparation_assets
-from dp_assets.orchestration.assets.single_cells import single_cells_asset
+from dp_assets.orchestration.assets.single_cells import PREFIX, single_cells_asset
 from dp_assets.orchestration.grey_levels import needs_plate_statistics
 
 
@@ -27,11 +27,13 @@ class ProjectGraph:
     assets : all of them.
     stages : job name -> asset keys it makes.
     missing : experiment file -> why its lane is missing.
+    lanes : experiment -> job name -> asset keys that it needs of that job; shared ones too.
     """
 
     assets: list[dg.AssetsDefinition] = field(default_factory=list)
     stages: dict[str, list[dg.AssetKey]] = field(default_factory=dict)
     missing: dict[str, tuple[Problem, ...]] = field(default_factory=dict)
+    lanes: dict[str, dict[str, list[dg.AssetKey]]] = field(default_factory=dict)
 
     def add(self, stage: str, *assets: dg.AssetsDefinition) -> None:
         """Add assets that the job `stage` makes."""
@@ -66,7 +68,22 @@ def project_graph(project: Project) -> ProjectGraph:
     _add_crop_sets(graph, lanes)
     for experiment in lanes.values():
         _add_lane(graph, experiment)
+    graph.lanes = {name: _needed(graph, experiment) for name, experiment in lanes.items()}
     return graph
+
+
+def _needed(graph: ProjectGraph, experiment: Experiment) -> dict[str, list[dg.AssetKey]]:
+    """What an experiment needs of every job: all of the plates' own assets, its crop set, its lane."""
+    crops = experiment.crops() if Stage.CROPS in experiment.stages else None
+    own = {experiment.name} if crops is None else {experiment.name, f"{PREFIX}/{crops.set_name}"}
+    return {
+        stage: [
+            key
+            for key in keys
+            if stage in ("index", "prepare") or key.path[0] in own or key.to_user_string() in own
+        ]
+        for stage, keys in graph.stages.items()
+    }
 
 
 def _masks_cells(experiment: Experiment) -> bool:

@@ -1,5 +1,6 @@
 """Models that are not trained here: which weights an experiment names, and bringing them in."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -46,7 +47,8 @@ def import_problems(experiment: Experiment, project: ProjectResource) -> tuple[P
     try:
         import_plan(experiment, project)
     except ModelError as error:
-        return error.problems
+        file = str(experiment.path)
+        return tuple(p if file in p.where else replace(p, where=f"{file}: {p.where}") for p in error.problems)
     return ()
 
 

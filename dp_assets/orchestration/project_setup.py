@@ -26,6 +26,9 @@ telemetry:
   enabled: false
 nux:
   enabled: false
+# What the program warns of while it works goes into the log of the run.
+python_logs:
+  managed_python_loggers: [dp_assets]
 concurrency:
   pools:
     # Assets in pool `gpu` (training, features) run one at a time unless a pool limit says otherwise:

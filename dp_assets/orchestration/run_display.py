@@ -20,6 +20,7 @@ from dp_assets.orchestration.stage_runner import (
     choose_plates,
     plan_runs,
     project_instance,
+    require_experiments,
     run_stage,
     stage_keys,
 )
@@ -43,17 +44,19 @@ def run_stages(
 
     Parameters
     ----------
+    experiments : names of lanes; empty for all.
     overrides : keys of experiments set for this run.
     run_config : Dagster's, such as a file of `configs/runs`.
 
     Raises
     ------
-    ProjectError : an unknown experiment or plate, or a stage that no configuration describes.
+    ProjectError : an unknown experiment or plate, or no configuration describes any of the stages.
     """
     project = load_project(root.resolve(), overrides=overrides)
     graph = project_graph(project)
     defs = definitions_of(project, graph)
     _say_what_is_missing(graph.missing, console)
+    require_experiments(graph, experiments)
     keys = {stage: stage_keys(graph, stage, experiments) for stage in stages}
     if not any(keys.values()):
         raise ConfigurationError(
@@ -85,6 +88,9 @@ def run_stages(
             )
             display.end(outcome)
             outcomes.append(outcome)
+    if graph.missing and not experiments:
+        # Somebody asked for these stages; only an experiment that is left out could have described them.
+        outcomes += [StageOutcome(stage, None, False, 0.0) for stage in idle]
     return outcomes
 
 

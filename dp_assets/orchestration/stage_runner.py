@@ -101,27 +101,27 @@ def choose_plates(
     return list(wanted)
 
 
-def stage_keys(graph: ProjectGraph, stage: str, experiments: Sequence[str]) -> list[dg.AssetKey]:
-    """The assets of a stage, of all experiments or of some.
-
-    Raises
-    ------
-    ConfigurationError : an experiment does not exist; the message says why its lane is missing, if known.
-    """
-    keys = graph.stages.get(stage, [])
-    lanes = {key.path[0] for name in ("train", "profile") for key in graph.stages.get(name, [])}
-    unknown = [name for name in experiments if name not in lanes]
+def require_experiments(graph: ProjectGraph, lanes: Sequence[str]) -> None:
+    """Raise ConfigurationError when an experiment does not exist; it says why a lane is missing, if known."""
+    unknown = [name for name in lanes if name not in graph.lanes]
     if unknown:
         broken = "; ".join(f"{file}: {problems[0].what}" for file, problems in graph.missing.items())
         raise ConfigurationError(
-            f"there is no experiment {', '.join(unknown)}; there are: {', '.join(sorted(lanes)) or 'none'}",
+            f"there is no experiment {', '.join(unknown)}; "
+            f"there are: {', '.join(sorted(graph.lanes)) or 'none'}",
             where="--experiment",
             remedy="use the name of a file in inputs/config without its ending"
             + (f" (not usable: {broken})" if broken else ""),
         )
-    if stage in ("train", "profile") and experiments:
-        keys = [key for key in keys if key.path[0] in experiments]
-    return list(keys)
+
+
+def stage_keys(graph: ProjectGraph, stage: str, experiments: Sequence[str]) -> list[dg.AssetKey]:
+    """The assets of a stage, of all experiments, or those that some experiments need."""
+    keys = graph.stages.get(stage, [])
+    if not experiments:
+        return list(keys)
+    wanted = {key for name in experiments for key in graph.lanes[name].get(stage, [])}
+    return [key for key in keys if key in wanted]
 
 
 def run_stage(
@@ -176,10 +176,16 @@ def _can_be_forced(asset: dg.AssetsDefinition) -> bool:
 
 
 def _failure_message(event: dg.DagsterEvent) -> str:
+    """What a user did wrong; else what the program did (Dagster wraps it in an error of its own)."""
     data = event.step_failure_data
     if data.user_failure_data is not None and data.user_failure_data.description:
         return data.user_failure_data.description
-    return str(data.error.message if data.error is not None else event.message)
+    error = data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    if error is None:
+        return str(event.message)
+    return f"{error.message.strip()}\n    -> no mistake that is known: see --verbose, and report it"
 
 
 def _found(evaluation: dg.AssetCheckEvaluation) -> str:

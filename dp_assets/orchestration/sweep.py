@@ -4,7 +4,7 @@ import itertools
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ import pandas as pd
 
 from dp_assets.config.digest import text_digest
 from dp_assets.config.errors import ConfigurationError, ProjectError
-from dp_assets.config.names import lane_name
+from dp_assets.config.experiment import load_experiment
+from dp_assets.config.names import asked_lane, lane_name
+from dp_assets.config.overrides import Overrides
 from dp_assets.config.project import CONFIG_FOLDER, Project
 from dp_assets.config.sweep_file import MOST_VARIANTS, Range, Search, SweepSettings
 from dp_assets.storage.atomic import write_bytes
@@ -73,9 +75,10 @@ def run_sweep(
 
     Raises
     ------
-    ConfigurationError : the experiment does not exist or does not train, or the grid is too large.
+    ConfigurationError : the experiment does not exist or does not train, the grid is too large, or a value
+        cannot be used. ProjectError : the models have no such score as the sweep goes by.
     """
-    experiment = project.experiments.get(settings.experiment)
+    experiment = project.experiments.get(asked_lane(settings.experiment))
     if experiment is None or not experiment.has_training:
         trained = [e.name for e in project.experiments.values() if e.has_training]
         raise ConfigurationError(
@@ -87,16 +90,27 @@ def run_sweep(
     folder = sweep_folder(project, name)
 
     def attempt(variant: Variant) -> Trial:
+        _check_values(experiment.path, variant, name)
         _write_lane(project.root, experiment.path, variant)
         failure = run_lane(variant)
         trial = Trial(variant, None if failure else _scores(project, variant.lane), failure or "")
         trials.append(trial)
         write_bytes(folder / TABLE_FILE, trial_table(trials, settings).to_csv(index=False).encode())
         tried(trial)
+        if trial.scores is not None and settings.metric not in trial.scores:
+            raise ProjectError(
+                f"the model has no score {settings.metric!r}; it has {', '.join(sorted(trial.scores))}",
+                where=f"sweep {name}: metric",
+                remedy="Name one of them; val_ scores need validation images.",
+            )
         return trial
 
     if settings.grid is not None:
-        for variant in grid_variants(name, settings.grid):
+        variants = list(grid_variants(name, settings.grid))
+        for variant in variants:
+            # All of them before the first is trained for hours.
+            _check_values(experiment.path, variant, name)
+        for variant in variants:
             attempt(variant)
     elif settings.search is not None:
         _search(name, settings, settings.search, folder, attempt)
@@ -143,6 +157,17 @@ def _shown(value: Any) -> Any:
 
 def _variant(name: str, number: int, values: dict[str, Any]) -> Variant:
     return Variant(number, f"{lane_name(name)}_{number:03d}", values)
+
+
+def _check_values(base: Path, variant: Variant, name: str) -> None:
+    """Raise ConfigurationError when the experiment with these values cannot be trained; writes nothing."""
+    values = tuple(f"{key}={json.dumps(value)}" for key, value in variant.settings.items())
+    varied = load_experiment(base, overrides=Overrides(values))
+    problems = [problem for stage in varied.stages for problem in varied.problems(stage)]
+    if problems:
+        shown = ", ".join(values)
+        found = [replace(p, where=f"sweep {name}, {shown}: {p.where}") for p in dict.fromkeys(problems)]
+        raise ConfigurationError(found)
 
 
 def _write_lane(root: Path, base: Path, variant: Variant) -> None:
@@ -201,12 +226,6 @@ def _search(
         trial.set_user_attr("variant", number)
         done = attempt(_variant(name, number, values))
         score = (done.scores or {}).get(settings.metric)
-        if done.scores is not None and score is None:
-            raise ProjectError(
-                f"the model has no score {settings.metric!r}; it has {', '.join(sorted(done.scores))}",
-                where=f"sweep {name}: metric",
-                remedy="Name one of them; val_ scores need validation images.",
-            )
         if score is None:
             study.tell(trial, state=optuna.trial.TrialState.FAIL)
         else:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from dp_assets.config.errors import StoreError
 from dp_assets.profiling.aggregation import Aggregation, aggregate_wells
 from dp_assets.storage.schemas import CELL_KEY, PLATE, SITE, WELL, WELL_PROFILES
-from dp_assets.storage.tables import StoredTable, read_provenance
+from dp_assets.storage.tables import StoredTable
 
 CELL_COUNT = "Metadata_Cell_Count"
 
@@ -78,11 +78,6 @@ def well_table(
         missing=tuple(well for well in listed if well not in set(wells)),
         excluded_cells=profiles.excluded,
     )
-
-
-def features_fingerprint(features: StoredTable) -> str:
-    """What a features table was made from."""
-    return str(read_provenance(features.schema())["fingerprint"])
 
 
 def _batches(features: StoredTable, names: list[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:

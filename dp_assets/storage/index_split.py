@@ -9,12 +9,12 @@ from dp_assets.storage.index_file import find_index, read_index_strings
 from dp_assets.storage.schemas import PLATE, WELL
 
 
-def split_index(metadata: Path, parts: int, by: str = "plate") -> list[Path]:
+def split_index(index: Path, parts: int, by: str = "plate") -> list[Path]:
     """Write `index-000.csv`, `index-001.csv`, ... beside the index; together they hold every row once.
 
     Parameters
     ----------
-    metadata : the folder of the index.
+    index : the image index, or the folder where it has its usual name.
     parts : how many files.
     by : "plate" keeps plates whole (illumination functions need all images of a plate); "well" keeps wells
         whole.
@@ -27,7 +27,7 @@ def split_index(metadata: Path, parts: int, by: str = "plate") -> list[Path]:
     ------
     ImageIndexError : there is no index. ProjectError : fewer plates (or wells) than parts.
     """
-    path = metadata / find_index(metadata).name
+    path = index / find_index(index).name if index.is_dir() else index
     frame = read_index_strings(path)
     columns = [PLATE] if by == "plate" else [PLATE, WELL]
     missing = [name for name in columns if name not in frame.columns]

@@ -24,12 +24,13 @@ from dp_assets.storage.tiff_pages import (
     DAMAGED_HEADER,
     DAMAGED_PIXELS,
     PIXEL_TYPES,
+    check_extent,
     open_tiff,
     single_page,
 )
 
 _PNG_BITS, _PNG_COLOUR, _PNG_GREY = 24, 25, 0
-_UNCOMPRESSED, _WHITE_IS_ZERO = 1, 0
+_WHITE_IS_ZERO = 0
 _LARGEST_LABEL = 2**53
 """Whole numbers above this are not exact as floating-point numbers."""
 _REPLACE = "export the outlines again from the segmentation program"
@@ -123,35 +124,8 @@ def _inspect_page(page: tifffile.TiffPage, source: ImageBytes, maximum_pixels: i
                 where=source.where,
                 remedy=_CONVERT,
             )
-        height, width = page.shape
-        check_size(height, width, source.where, maximum_pixels)
-        if page.is_tiled and page.tilewidth * page.tilelength > 4 * max(maximum_pixels, 2**20):
-            raise ImageFileError(
-                f"the TIFF claims tiles of {page.tilelength} x {page.tilewidth}",
-                where=source.where,
-                remedy=_REPLACE,
-            )
-        _check_segments(page, source)
-        return ImageInfo(height, width, str(page.dtype), source.size, source.fingerprint())
-
-
-def _check_segments(page: tifffile.TiffPage, source: ImageBytes) -> None:
-    """Refuse a TIFF whose strips or tiles are missing, empty, too few bytes, or reach beyond the file."""
-    offsets, counts = page.dataoffsets, page.databytecounts
-    expected = page.imagelength * ((page.imagewidth * page.bitspersample + 7) // 8)
-    complete = (
-        len(offsets) == len(counts) >= int(np.prod(page.chunked))
-        and min(counts, default=0) > 0
-        and min(offsets, default=0) > 0
-        and max(offset + count for offset, count in zip(offsets, counts, strict=True)) <= source.size
-        and (page.compression != _UNCOMPRESSED or sum(counts) >= expected)
-    )
-    if not complete:
-        raise ImageFileError(
-            f"the TIFF file is cut off: its {source.size} bytes do not hold all pixels",
-            where=source.where,
-            remedy=_REPLACE,
-        )
+        shape = check_extent(page, source, maximum_pixels)
+        return ImageInfo(*shape, str(page.dtype), source.size, source.fingerprint())
 
 
 def _labels_of(page: tifffile.TiffPage, where: str) -> np.ndarray:

@@ -77,6 +77,7 @@ class ChannelRequest:
     position, channels : its number and all names, in the order of `dataset.images.channels`.
     sharing : how many channels of the field are in the same file, this one included.
     z : `dataset.images.z`.
+    others_numbered : whether the path of another channel says which channel of the same file it is.
     """
 
     selection: PlaneSelection = WHOLE_FILE
@@ -85,14 +86,22 @@ class ChannelRequest:
     channels: tuple[str, ...] = ()
     sharing: int = 1
     z: int | Projection | None = None
+    others_numbered: bool = False
+
+    def in_order(self, planes: int) -> bool:
+        """Whether the channels of the field are the planes of the file, one after the other.
+
+        Not where some paths are numbered: two channels could come out as the same plane.
+        """
+        return self.sharing == len(self.channels) == planes and not self.others_numbered
 
 
 def resolve_plane(layout: StackLayout, request: ChannelRequest, where: str) -> ResolvedPlane:
     """The plane of a file that a channel of the index means.
 
     Channel: as the path says; else the channel of the file with the name of the index column; else, when all
-    columns name this file and it has as many channels as they are, the one in the column's position. Plane
-    along z: as the path says, else `dataset.images.z`.
+    columns name this file, none of them with a channel, and it has as many channels as they are, the one in
+    the column's position. Plane along z: as the path says, else `dataset.images.z`.
 
     Raises
     ------
@@ -123,8 +132,7 @@ def _with_known_pages(layout: StackLayout, request: ChannelRequest, where: str) 
         return layout
     said = request.selection
     silent = said == WHOLE_FILE
-    in_order = silent and request.sharing == len(request.channels) == layout.pages
-    if in_order or (said.channel is not None and said.z is None):
+    if (silent and request.in_order(layout.pages)) or (said.channel is not None and said.z is None):
         return replace(layout, channels=layout.pages, pages=1)
     projected = silent and request.z is not None and request.sharing == 1
     if projected or (said.z is not None and said.channel is None):
@@ -146,8 +154,7 @@ def _channel(layout: StackLayout, request: ChannelRequest, where: str) -> int:
     names = layout.names
     if names.count(request.column) == 1:
         return names.index(request.column)
-    in_order = request.sharing == len(request.channels) == layout.channels
-    if in_order and not any(name in names for name in request.channels):
+    if request.in_order(layout.channels) and not any(name in names for name in request.channels):
         return request.position
     raise _refused(
         layout,

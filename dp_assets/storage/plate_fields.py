@@ -1,22 +1,27 @@
 """The fields of view of a plate as its files name them: an OME-Zarr HCS plate, or a folder of OME-TIFFs."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from upath import UPath
 
 from dp_assets.config.errors import ImageFileError, ImageIndexError
 from dp_assets.storage.image_bytes import blaming_the_file
 from dp_assets.storage.image_planes import PlaneSelection
+from dp_assets.storage.index_file import why_outside
 from dp_assets.storage.plane_files import read_layout
 from dp_assets.storage.zarr_planes import DAMAGED_METADATA, ENDING, ome_metadata
 
 TIFF_ENDINGS = (".tif", ".tiff", ".btf")
-FILE_PATTERN = r"(?P<well>[A-Za-z]{1,2}\d{1,2})[^A-Za-z0-9]*(?:s|f|site|field)?[^A-Za-z0-9]*(?P<site>\d+)"
-"""Well and site in names such as `A01_s1.ome.tif` and `B12_field_03.tif`."""
+FILE_PATTERN = (
+    r"(?<![A-Za-z0-9])(?P<well>[A-Za-z]{1,2}\d{1,2})"
+    r"(?:[^A-Za-z0-9]+(?:s|f|site|field)?|s|f|site|field)[^A-Za-z0-9]*(?P<site>\d+)"
+)
+"""Well and site in names such as `A01_s1.ome.tif` and `B12_field_03.tif`.
+
+The well stands alone and something stands between it and the site: neither is part of a longer number."""
 
 
 @dataclass(frozen=True)
@@ -102,21 +107,24 @@ def _written(name: str, number: int) -> PlaneSelection:
 
 def _fields_of_zarr(plate: Path | UPath) -> list[PlateField]:
     fields = []
-    for well in _section(plate, "plate")["wells"]:
-        place = str(well["path"])
+    for place in _listed_paths(plate, "plate", "wells"):
         row, _, column = place.partition("/")
         name = f"{row}{column.zfill(2)}" if column.isdecimal() else f"{row}{column}"
-        for image in _section(plate / place, "well")["images"]:
-            fields.append(PlateField(name, str(image["path"]), f"{place}/{image['path']}"))
+        for image in _listed_paths(plate / place, "well", "images"):
+            fields.append(PlateField(name, image, f"{place}/{image}"))
     return fields
 
 
-def _section(group: Path | UPath, name: str) -> Mapping[str, Any]:
-    """The NGFF metadata of a plate or well."""
+def _listed_paths(group: Path | UPath, section: str, key: str) -> list[str]:
+    """What the NGFF metadata of a plate or well list, as paths below it. None leads out of it."""
     from dp_assets.storage.zarr_store import open_group
 
     with blaming_the_file(DAMAGED_METADATA, str(group)):
-        return ome_metadata(open_group(group)[0])[name]
+        paths = [str(entry["path"]) for entry in ome_metadata(open_group(group)[0])[section][key]]
+        outside = [path for path in paths if why_outside(path, ()) is not None]
+        if outside:
+            raise ValueError(f"the path {outside[0]!r} leads out of the {section}")
+        return paths
 
 
 def _fields_of_folder(folder: Path | UPath, pattern: str) -> list[PlateField]:

@@ -50,10 +50,13 @@ def files_of_site(
         here.channels.append(position)
         here.values.append(row[channel])
         here.requests.append(ChannelRequest(selection, channel, position, channels, z=z))
-    return [
-        replace(file, requests=[replace(request, sharing=len(file.channels)) for request in file.requests])
-        for file in files.values()
-    ]
+    return [replace(file, requests=_with_neighbours(file.requests)) for file in files.values()]
+
+
+def _with_neighbours(requests: list[ChannelRequest]) -> list[ChannelRequest]:
+    """The channels of one file, each with what is known of the others."""
+    numbered = any(request.selection.channel is not None for request in requests)
+    return [replace(request, sharing=len(requests), others_numbered=numbered) for request in requests]
 
 
 def describe_file(file: SiteFile, *, maximum_pixels: int) -> list[dict]:

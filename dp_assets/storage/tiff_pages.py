@@ -98,14 +98,26 @@ def _checked(page: tifffile.TiffPage, source: ImageBytes, maximum_pixels: int) -
         raise ImageFileError(
             f"expected unsigned pixels of 8 or 16 bits; the TIFF is {found}", where=where, remedy=CONVERT
         )
+    return *check_extent(page, source, maximum_pixels), found
+
+
+def check_extent(page: tifffile.TiffPage, source: ImageBytes, maximum_pixels: int) -> tuple[int, int]:
+    """Rows and columns of a grey page of any type, all of whose pixels lie inside the file.
+
+    Raises
+    ------
+    ImageFileError : too large, or cut off.
+    """
     height, width = page.shape
-    check_size(height, width, where, maximum_pixels)
+    check_size(height, width, source.where, maximum_pixels)
     if page.is_tiled and page.tilewidth * page.tilelength > 4 * max(maximum_pixels, 2**20):
         raise ImageFileError(
-            f"the TIFF claims tiles of {page.tilelength} x {page.tilewidth}", where=where, remedy=REPLACE
+            f"the TIFF claims tiles of {page.tilelength} x {page.tilewidth}",
+            where=source.where,
+            remedy=REPLACE,
         )
     _check_segments(page, source)
-    return height, width, found
+    return height, width
 
 
 def _check_segments(page: tifffile.TiffPage, source: ImageBytes) -> None:

@@ -53,7 +53,8 @@ def open_group(path: Path | UPath) -> tuple[zarr.Group, NoticingStore]:
         inner = FsspecStore.from_url(str(path), storage_options=options, read_only=True)
     store = NoticingStore(inner)
     try:
-        return zarr.open_group(store, mode="r"), store
+        # Consolidated metadata are a copy, which may say something else than the documents fingerprinted.
+        return zarr.open_group(store, mode="r", use_consolidated=False), store
     except (NodeNotFoundError, FileNotFoundError) as error:
         raise ImageFileError(
             "there is no Zarr group here",

@@ -10,6 +10,7 @@ from dp_assets.training.feed import BatchTransform
 
 ONLINE_LABELS = "online_labels_cropgen"
 BUILT_IN = ("sampled_crop_generator", "crop_generator", ONLINE_LABELS, "full_image_crop_generator")
+PROFILING_ONLY = "repeat_channel_crop_generator"
 WHERE = "train.model.crop_generator"
 
 FeedTransform = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
@@ -90,7 +91,7 @@ def feed_plugin(name: str, seed: int, plugins: Mapping[str, FeedTransform]) -> F
     if name in plugins:
         return FeedPlugin(name, plugins[name], seed)
     known = (*BUILT_IN, *plugins)
-    if name == "repeat_channel_crop_generator":
+    if name == PROFILING_ONLY:
         raise ModelError(
             f"the crop generator {name!r} is for profiling with ImageNet weights, not for training",
             where=WHERE,

@@ -1,5 +1,7 @@
 """What decides a loss curve, as a fingerprint: state of another training is not taken up."""
 
+from pathlib import Path
+
 from dp_assets.config.stages import TrainingSettings
 from dp_assets.storage.fingerprints import fingerprint, fingerprint_bytes
 from dp_assets.training.cells import LabelledCells
@@ -24,7 +26,7 @@ def training_identity(
     ----------
     heads : (target column, class names) of every head.
     content : fingerprint of the crops, and of plugins that take part.
-    started_from : fingerprint of the weights that training starts from.
+    started_from : fingerprint of the files that the first weights come from; "" without such files.
     """
     free = {"checkpoint_policy"} | ({"epochs"} if settings.network.lr_schedule != "cosine" else set())
     return fingerprint(
@@ -32,6 +34,8 @@ def training_identity(
         settings.validation.model_dump(mode="json"),
         settings.sampling.factor,
         settings.single_cells.normalization,
+        # A crop store holds channels by name; in which order the network gets them is not in its fingerprint.
+        settings.images.channels,
         heads,
         _cells_identity(training),
         None if validation is None else _cells_identity(validation),
@@ -39,6 +43,17 @@ def training_identity(
         content,
         started_from,
     )
+
+
+def plugin_files_content(folder: Path) -> str:
+    """Fingerprint of all plugin files of a project, which may import each other.
+
+    Parameters
+    ----------
+    folder : the project's folder `plugins`.
+    """
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*.py")}
+    return fingerprint({name: fingerprint_bytes(path.read_bytes()) for name, path in files.items()})
 
 
 def _cells_identity(cells: LabelledCells) -> list[object]:

@@ -12,9 +12,9 @@ from dp_assets.networks.registry import reconstructs
 from dp_assets.storage.fingerprints import fingerprint, fingerprint_bytes
 from dp_assets.training.cells import LabelledCells
 from dp_assets.training.feeds import FeedPlugin, feed_plugin
-from dp_assets.training.identity import training_identity
+from dp_assets.training.identity import plugin_files_content, training_identity
 from dp_assets.training.metrics import MetricFactory
-from dp_assets.training.plugin_tables import feed_plugins, metric_plugins, plugin_files_content
+from dp_assets.training.plugin_tables import feed_plugins, metric_plugins
 from dp_assets.training.request_checks import check_request, goal_of
 from dp_assets.training.targets import Goal
 from dp_assets.training.training_set import Heads
@@ -46,13 +46,22 @@ class Lesson:
     metrics: dict[str, MetricFactory] = field(default_factory=dict)
     plugin_content: str = ""
 
-    def identity(self, dtype_policy: str, content: str, start_from: Path | None) -> str:
+    def identity(
+        self,
+        dtype_policy: str,
+        content: str,
+        start_from: Path | None = None,
+        imagenet_weights: Path | None = None,
+    ) -> str:
         """Fingerprint of everything that decides the loss curve; parameters as for `train_network`.
 
         Raises
         ------
         ModelError : the file to start from cannot be read.
         """
+        imagenet = imagenet_weights if self.settings.network.initialization == "imagenet" else None
+        first = start_from or imagenet
+        where = "model.start_from" if start_from else "model.imagenet_weights"
         return training_identity(
             self.settings,
             self.heads,
@@ -60,7 +69,7 @@ class Lesson:
             self.validation,
             dtype_policy,
             fingerprint(content, self.plugin_content),
-            "" if start_from is None else _weights_content(start_from),
+            "" if first is None else _weights_content(first, where),
         )
 
     def parameters(self, dtype_policy: str) -> dict[str, Any]:
@@ -124,14 +133,14 @@ def _note_what_has_no_effect(settings: TrainingSettings, goal: Goal) -> None:
         )
 
 
-def _weights_content(path: Path) -> str:
+def _weights_content(path: Path, where: str) -> str:
     try:
         return fingerprint_bytes(path.read_bytes())
     except OSError as error:
         raise ModelError(
             f"the weights to start from cannot be read: {error.strerror or error}",
-            where=f"model.start_from: {path}",
-            remedy="put the file there, or take model.start_from out",
+            where=f"{where}: {path}",
+            remedy=f"put the file there, or take {where} out",
         ) from error
 
 

@@ -14,6 +14,8 @@ logger = logging.getLogger(__name__)
 MetricFactory = Callable[[int], keras.metrics.Metric]
 """Makes a metric from the number of classes: what a metric plugin is."""
 
+OWN_METRICS = ("accuracy", "acc", "top_k", "average_class_precision")
+"""Names of this package, which neither plugins nor Keras have a say in."""
 RECONSTRUCTION_METRICS = ("mse", "mae")
 """What is measured of a network that reconstructs crops, where the configuration names nothing that fits."""
 OF_NUMBERS = (

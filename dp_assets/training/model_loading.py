@@ -6,9 +6,9 @@ import keras
 
 import dp_assets.networks.registry  # noqa: F401  # registers the layers that saved networks are made of
 from dp_assets.config.errors import ModelError
+from dp_assets.storage.model_folder import NETWORK_FILE
 from dp_assets.training.checkpoint_files import CHECKPOINTS
 
-MODEL_FILE = "model.keras"
 WEIGHT_ENDINGS = (".weights.h5", ".hdf5", ".h5", ".keras")
 
 
@@ -26,7 +26,7 @@ def load_trained_network(folder: Path, checkpoint: str | None = None) -> keras.M
     ModelError : there is no model, no such checkpoint (the message names those there are), or a file is
         damaged.
     """
-    path = folder / MODEL_FILE
+    path = folder / NETWORK_FILE
     if not path.exists():
         raise ModelError(
             "there is no trained network",

@@ -14,6 +14,7 @@ from dp_assets.config.stages import TrainingSettings
 from dp_assets.storage.fingerprints import fingerprint, fingerprint_bytes, fingerprint_table
 from dp_assets.training.cells import LabelledCells
 from dp_assets.training.crop_supply import CropSupply
+from dp_assets.training.identity import plugin_files_content
 from dp_assets.training.store_crops import PlateRange
 from dp_assets.training.training_set import TrainingSet
 
@@ -32,7 +33,8 @@ class TrainingPlan:
     plate_ranges : plate -> (lower, upper) grey levels, for normalization "plate".
     precision : dtype policy of the network.
     start_from : weights file to start from; None for fresh weights.
-    imagenet_weights : local file with ImageNet weights, where the configuration names one.
+    imagenet_weights : local file with ImageNet weights, where training starts from them and the configuration
+        names one.
     plugins : the project's folder of plugins.
     comet_key : key file of comet.com, where the training is followed there.
     mlflow : address of an MLflow server, or a folder, where the training is followed there.
@@ -64,7 +66,8 @@ class TrainingPlan:
 
     def fingerprint(self, training_set_version: str) -> str:
         """What the model is made from: cells, crops, settings, first weights, plugins, this code."""
-        first = [] if self.start_from is None else [fingerprint_bytes(self.start_from.read_bytes())]
+        file = self.start_from or self.imagenet_weights
+        first = [] if file is None else [fingerprint_bytes(file.read_bytes())]
         return fingerprint(
             "training",
             VERSION,
@@ -82,8 +85,7 @@ class TrainingPlan:
         own = {network.name} <= BUILT_IN_NETWORKS and network.crop_generator in CROP_GENERATORS.values()
         if own or self.plugins is None or not self.plugins.is_dir():
             return []
-        files = sorted(self.plugins.rglob("*.py"))
-        return [fingerprint_bytes(file.read_bytes()) for file in files]
+        return [plugin_files_content(self.plugins)]
 
     def labelled(self, cells: pa.Table, *, training: bool) -> LabelledCells:
         """Rows of the training set as crops with their classes; see `CropSupply.labelled`."""

@@ -1,15 +1,13 @@
 """Metrics and feeds that plugins add: files of the project's `plugins` folder, and installed packages."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import Any
 
 from dp_assets.config.errors import ModelError
 from dp_assets.networks.plugins import ProjectPlugins
-from dp_assets.storage.fingerprints import fingerprint, fingerprint_bytes
-from dp_assets.training.feeds import FeedTransform
-from dp_assets.training.metrics import MetricFactory
+from dp_assets.training.feeds import BUILT_IN, PROFILING_ONLY, FeedTransform
+from dp_assets.training.metrics import OWN_METRICS, MetricFactory
 
 METRIC_TABLE, METRIC_GROUP = "METRICS", "dp_assets.metrics"
 FEED_TABLE, FEED_GROUP = "FEEDS", "dp_assets.feeds"
@@ -24,22 +22,20 @@ def metric_plugins(plugins: ProjectPlugins, *, installed: bool = True) -> dict[s
 
     Raises
     ------
-    ModelError : `METRICS` is no dict of functions, a package cannot be imported, a name is taken twice.
+    ModelError : `METRICS` is no dict of functions, a package cannot be imported, a name is taken twice or is
+        that of a metric of this package.
     """
-    return _table(METRIC_TABLE, METRIC_GROUP if installed else None, plugins)
+    return _table(METRIC_TABLE, METRIC_GROUP if installed else None, plugins, OWN_METRICS)
 
 
 def feed_plugins(plugins: ProjectPlugins, *, installed: bool = True) -> dict[str, FeedTransform]:
     """Feed transforms by name: `FEEDS` of plugin files, entry points `dp_assets.feeds`; as metric_plugins."""
-    return _table(FEED_TABLE, FEED_GROUP if installed else None, plugins)
+    return _table(FEED_TABLE, FEED_GROUP if installed else None, plugins, (*BUILT_IN, PROFILING_ONLY))
 
 
-def plugin_files_content(folder: Path) -> str:
-    """Fingerprint of the plugin files of a project, which may import each other."""
-    return fingerprint({path.name: fingerprint_bytes(path.read_bytes()) for path in folder.glob("*.py")})
-
-
-def _table(attribute: str, group: str | None, plugins: ProjectPlugins) -> dict[str, Callable[..., Any]]:
+def _table(
+    attribute: str, group: str | None, plugins: ProjectPlugins, reserved: Collection[str]
+) -> dict[str, Callable[..., Any]]:
     found: dict[str, Callable[..., Any]] = {}
     origin: dict[str, str] = {}
     for where, name, function in (*_of_files(attribute, plugins), *_of_packages(group)):
@@ -48,6 +44,10 @@ def _table(attribute: str, group: str | None, plugins: ProjectPlugins) -> dict[s
                 f"{name!r} is a {type(function).__name__}; expected a function",
                 where=where,
                 remedy="put a function there",
+            )
+        if name in reserved:
+            raise ModelError(
+                f"the name {name!r} is taken", where=where, remedy="give the plugin another name"
             )
         if name in found and found[name] is not function:
             raise ModelError(

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dp_assets.config.stages import TrainingSettings
+from dp_assets.storage.model_folder import NETWORK_FILE
 from dp_assets.training.assembly import Trainee, assemble
 from dp_assets.training.callback_settings import build_callbacks
 from dp_assets.training.cells import LabelledCells
@@ -13,7 +14,6 @@ from dp_assets.training.earlier_training import earlier_progress
 from dp_assets.training.fine_tuning import read_initial_weights, start_from_checkpoint
 from dp_assets.training.lesson import Lesson, plan_lesson
 from dp_assets.training.mlflow_log import MlflowLog
-from dp_assets.training.model_loading import MODEL_FILE
 from dp_assets.training.outcome import EpochReport, TrainingOutcome, history_table
 from dp_assets.training.resume_state import Progress
 from dp_assets.training.training_log import Service, TrainingLog, flat
@@ -82,12 +82,12 @@ def train_network(
     services = _services(comet_key, mlflow)
     folder.mkdir(parents=True, exist_ok=True)
     remove_unfinished(folder)
-    identity = lesson.identity(dtype_policy, content, start_from)
+    identity = lesson.identity(dtype_policy, content, start_from, imagenet_weights)
     done = earlier_progress(folder, identity, settings.network.epochs)
     finished = done
-    if not (done.finished(settings.network.epochs) and (folder / MODEL_FILE).exists()):
+    if not (done.finished(settings.network.epochs) and (folder / NETWORK_FILE).exists()):
         # A model of fewer epochs must not pass for the one that is about to be trained.
-        (folder / MODEL_FILE).unlink(missing_ok=True)
+        (folder / NETWORK_FILE).unlink(missing_ok=True)
         trainee = _trainee(lesson, done, folder, dtype_policy, xla, start_from, imagenet_weights)
         log = TrainingLog(services, folder)
         run = _run(lesson, trainee, folder, progress, log)
@@ -95,7 +95,7 @@ def train_network(
             name or settings.network.name, flat(lesson.parameters(dtype_policy)), done.history
         ):
             finished = run.epochs_after(done)
-        publish(folder / MODEL_FILE, ".keras", trainee.network.save)
+        publish(folder / NETWORK_FILE, ".keras", trainee.network.save)
     return TrainingOutcome(
         epochs=finished.epochs,
         history=history_table(finished.history),

@@ -98,7 +98,11 @@ def plates_in_use(annotations: Mapping[str, pa.Table], partition: Partition) -> 
 
 
 def build_training_set(
-    annotations: Mapping[str, pa.Table], listed: Mapping[str, pa.Table], partition: Partition
+    annotations: Mapping[str, pa.Table],
+    listed: Mapping[str, pa.Table],
+    partition: Partition,
+    *,
+    least_classes: int = 2,
 ) -> TrainingSet:
     """Join annotations with the cells there are.
 
@@ -112,10 +116,11 @@ def build_training_set(
     annotations : plate -> its plate_annotations table.
     listed : plate -> its cells, for every plate in use: the columns CELL_KEY, and `flat_channels` where that
         is known. The row in this table becomes `store_row`.
+    least_classes : so many classes every target must have; 1 for networks that do not learn classes.
 
     Raises
     ------
-    TrainingDataError : a column is missing, or no cells are left.
+    TrainingDataError : a column is missing, a target has too few classes, or a class no training cell.
     """
     wanted = plates_in_use(annotations, partition)
     if not wanted:
@@ -127,7 +132,7 @@ def build_training_set(
     tables = [_plate_cells(listed[plate], labels, heads, left_out, unlabelled) for plate in wanted]
     cells = TRAINING_SET.enforce(pa.concat_tables(tables))
     training_set = TrainingSet(cells, heads, left_out, unlabelled)
-    _require_cells(training_set)
+    _require_cells(training_set, least_classes)
     return training_set
 
 
@@ -241,15 +246,15 @@ def _no_images(annotations: Mapping[str, pa.Table], partition: Partition) -> Tra
     )
 
 
-def _require_cells(training_set: TrainingSet) -> None:
-    """Every head needs two classes, and every class a training cell."""
+def _require_cells(training_set: TrainingSet, least_classes: int) -> None:
+    """Every head needs so many classes, and every class a training cell."""
     labels = labels_of(training_set.part(TRAINING)).reshape(-1, len(training_set.heads))
     flat = [f"{count} flat in {name}" for name, count in training_set.left_out.items()]
     missing = [f"{count} without a value of {name}" for name, count in training_set.unlabelled.items()]
     left_out = f" (cells left out: {', '.join([*flat, *missing])})" if flat or missing else ""
     problems = []
     for place, (target, classes) in enumerate(training_set.heads):
-        what = _lacking(classes, np.bincount(labels[:, place], minlength=len(classes)))
+        what = _lacking(classes, np.bincount(labels[:, place], minlength=len(classes)), least_classes)
         if what is not None:
             problems.append(
                 Problem(
@@ -262,11 +267,13 @@ def _require_cells(training_set: TrainingSet) -> None:
         raise TrainingDataError(problems)
 
 
-def _lacking(classes: Sequence[str], counts: np.ndarray) -> str | None:
+def _lacking(classes: Sequence[str], counts: np.ndarray, least_classes: int) -> str | None:
     """What keeps a head from being trained on so many cells of each class."""
     empty = [name for name, count in zip(classes, counts, strict=True) if count == 0]
     if empty:
         return f"classes without training cells: {', '.join(empty)}"
-    if len(classes) < 2:
-        return f"there is only one class: {', '.join(classes) or 'none'}"
+    if not classes:
+        return "no training image has a class"
+    if len(classes) < least_classes:
+        return f"there is only one class: {classes[0]}"
     return None

@@ -1,5 +1,6 @@
 """A web server on this machine that can be told to misbehave."""
 
+import gzip
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +17,14 @@ class Shelf:
     files : path -> content.
     breaks_after : close the connection after so many bytes of an answer; None for never.
     ranges : whether parts of a file can be asked for.
+    compresses : whether files are sent as gzip to everybody who does not forbid it.
     requests : (path, Range header or None) of every request.
     """
 
     files: dict[str, bytes]
     breaks_after: int | None = None
     ranges: bool = True
+    compresses: bool = False
     requests: list[tuple[str, str | None]] = field(default_factory=list)
     url: str = ""
 
@@ -46,6 +49,9 @@ def serving(shelf: Shelf) -> Iterator[Shelf]:
                     self.send_error(416)
                     return
             self.send_response(206 if start else 200)
+            if shelf.compresses and "gzip" in self.headers.get("Accept-Encoding", ""):
+                data = gzip.compress(data)
+                self.send_header("Content-Encoding", "gzip")
             self.send_header("Content-Length", str(len(data) - start))
             self.send_header("ETag", tag)
             self.end_headers()

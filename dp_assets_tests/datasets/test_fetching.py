@@ -67,6 +67,19 @@ def test_halves_of_two_files_are_never_put_together(shelf: Shelf, tmp_path: Path
     assert fetch([file_of(shelf)], tmp_path)[0].read_bytes() == shelf.files["a.bin"]
 
 
+def test_names_that_leave_the_folder_are_refused(shelf: Shelf, tmp_path: Path) -> None:
+    hostile = PublicFile("../outside.bin", shelf.url + "a.bin")
+    with pytest.raises(ProjectError, match="is no name of a file"):
+        fetch([hostile], tmp_path / "inside")
+    assert not (tmp_path / "outside.bin").exists()
+
+
+def test_servers_that_compress_on_the_way(tmp_path: Path) -> None:
+    with serving(Shelf({"a.csv": b"a,b\n1,2\n"}, compresses=True)) as shelf:
+        (path,) = fetch([file_of(shelf, "a.csv")], tmp_path)
+    assert path.read_bytes() == b"a,b\n1,2\n"
+
+
 def test_a_part_longer_than_the_file_is_thrown_away(shelf: Shelf, tmp_path: Path) -> None:
     shelf.breaks_after = 1_000_000
     with pytest.raises(ProjectError):

@@ -17,6 +17,7 @@ from PIL import Image
 
 from dp_assets.cli import main
 from dp_assets.config.errors import ProjectError
+from dp_assets.datasets import archives
 from dp_assets.datasets.archives import unpack_tar, zip_members
 from dp_assets.datasets.bbbc013 import bbbc013_index
 from dp_assets.datasets.bbbc021 import bbbc021_index
@@ -169,6 +170,27 @@ def test_bbbc021_asks_which_plates(shelf: Shelf, tmp_path: Path) -> None:
     assert "no plate Week3_1; it has Week1_1, Week2_1" in " ".join(result.output.split())
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "what"),
+    [
+        ("Image_Metadata_Compound", "Compound", "no column Image_Metadata_Compound"),
+        ("taxol,3", "taxol,three", "concentration is no number"),
+        ("G10_s2_w1A.tif", "G10_w1A.tif", "'G10_w1A.tif' does not say its site"),
+    ],
+)
+def test_tables_that_make_no_index(tmp_path: Path, before: str, after: str, what: str) -> None:
+    images, mechanisms = tmp_path / "images.csv", tmp_path / "moa.csv"
+    images.write_text(IMAGES.replace(before, after))
+    mechanisms.write_text(MECHANISMS)
+    with pytest.raises(ProjectError, match=what) as caught:
+        bbbc021_index(images, mechanisms, ["Week1_1"])
+    assert str(images) in str(caught.value)
+    images.write_text(IMAGES)
+    mechanisms.write_text(MECHANISMS.replace("moa", "mechanism"))
+    with pytest.raises(ProjectError, match="no column moa"):
+        bbbc021_index(images, mechanisms, ["Week1_1"])
+
+
 def test_the_published_tables_make_an_index(shared: Path, tmp_path: Path) -> None:
     images = tmp_path / "images.csv"
     images.write_bytes(gzip.decompress((shared / "reference/BBBC021_v1_image.csv.gz").read_bytes()))
@@ -243,6 +265,48 @@ def test_damaged_archives_are_refused(tmp_path: Path) -> None:
     damaged.write_bytes(tarred({"a.bin": np.random.default_rng(0).bytes(1000)})[:-200])
     with pytest.raises(ProjectError, match="delete it and download it again"):
         unpack_tar(damaged, tmp_path / "inside")
+
+
+@pytest.mark.parametrize("place", range(100, 900, 97))
+def test_damage_inside_compressed_data_is_named(tmp_path: Path, place: int) -> None:
+    content = np.random.default_rng(0).integers(0, 4, 4000, dtype=np.uint8).tobytes()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.bin", content)
+    tars = [io.BytesIO(), io.BytesIO()]
+    for sink, mode in zip(tars, ("w:gz", "w:xz"), strict=True):
+        with tarfile.open(fileobj=sink, mode=mode) as archive:  # type: ignore[call-overload]
+            member = tarfile.TarInfo("a.bin")
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    for number, sink in enumerate((packed, *tars)):
+        data = bytearray(sink.getvalue())
+        data[place : place + 20] = bytes(20)
+        damaged = tmp_path / "damaged"
+        damaged.write_bytes(data)
+        with pytest.raises(ProjectError, match="cannot be unpacked"):
+            list(zip_members(damaged)) if number == 0 else unpack_tar(damaged, tmp_path / "inside")
+
+
+def test_a_file_that_was_changed_is_unpacked_again(tmp_path: Path) -> None:
+    (tmp_path / "a.tar.gz").write_bytes(tarred({"a.bin": b"right"}))
+    (target,) = unpack_tar(tmp_path / "a.tar.gz", tmp_path / "inside")
+    before = target.stat().st_mtime_ns
+    unpack_tar(tmp_path / "a.tar.gz", tmp_path / "inside")
+    assert target.stat().st_mtime_ns == before
+    target.write_bytes(b"wrong")
+    unpack_tar(tmp_path / "a.tar.gz", tmp_path / "inside")
+    assert target.read_bytes() == b"right"
+
+
+def test_files_larger_than_memory_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archives, "MOST_BYTES", 999)
+    for name, data in (("a.zip", zipped({"a.bin": bytes(1000)})), ("a.tar", tarred({"a.bin": bytes(1000)}))):
+        (tmp_path / name).write_bytes(data)
+    with pytest.raises(ProjectError, match=r"'a\.bin' claims 1,000 bytes"):
+        list(zip_members(tmp_path / "a.zip"))
+    with pytest.raises(ProjectError, match=r"'a\.bin' claims 1,000 bytes"):
+        unpack_tar(tmp_path / "a.tar", tmp_path / "inside")
 
 
 def test_a_flipped_bit_in_an_archive_is_found(tmp_path: Path) -> None:

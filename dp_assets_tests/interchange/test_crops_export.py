@@ -215,6 +215,36 @@ def test_plates_exported_one_by_one_are_listed_together(
     assert "the same --label and --split" in str(caught.value)
 
 
+def test_plates_that_number_classes_otherwise_are_not_listed_together(
+    plate: MadePlate, store: CropStore, tmp_path: Path
+) -> None:
+    """A class that was added to the index renumbers those behind it, also in plates exported before."""
+    export_crops(CropExport(PLATE, store, None, labels_of(plate.index)), tmp_path, workers=1)
+    write_sc_metadata(tmp_path)
+    before = rows_of(tmp_path)
+    treatments = pa.array(["0 new", *plate.index["Treatment"].to_pylist()[1:]])
+    other = plate.index.set_column(0, "Metadata_Plate", pa.array(["P2"] * 4))
+    other = other.set_column(other.column_names.index("Treatment"), "Treatment", treatments)
+    export_crops(CropExport("P2", store, None, labels_of(other)), tmp_path, workers=1)
+    with pytest.raises(StoreError, match="export all plates again"):
+        write_sc_metadata(tmp_path)
+    assert rows_of(tmp_path) == before
+
+
+def test_only_files_of_the_export_are_removed(plate: MadePlate, store: CropStore, tmp_path: Path) -> None:
+    """The record of an earlier export may come from elsewhere."""
+    victim = tmp_path / "victim.txt"
+    victim.write_text("mine")
+    folder = tmp_path / "png"
+    (folder / ".exported").mkdir(parents=True)
+    (folder / "old.png").write_bytes(b"")
+    (folder / f".exported/{PLATE}.crops.txt").write_text(f"fingerprint\n../victim.txt\n{victim}\nold.png")
+    done = export_crops(CropExport(PLATE, store, None, labels_of(plate.index)), folder, workers=1)
+    assert victim.read_text() == "mine"
+    assert not (folder / "old.png").exists()
+    assert done.removed == 1
+
+
 def test_what_the_index_does_not_say(plate: MadePlate, store: CropStore, tmp_path: Path) -> None:
     with pytest.raises(ImageIndexError, match="no column Drug; it has Metadata_Plate"):
         labels_of(plate.index, "Drug")

@@ -291,6 +291,30 @@ def test_lists_that_cannot_be_read(plate: MadePlate, dataset: Path, tmp_path: Pa
         read_crop_list(dataset, plate.index)
 
 
+def test_a_site_under_two_names(plate: MadePlate, dataset: Path) -> None:
+    """Cells under the first name must not vanish behind those under the second."""
+    index = plate.index.set_column(2, "Metadata_Site", pa.array(["01"] * 4))
+
+    def spoil(frame: pd.DataFrame) -> pd.DataFrame:
+        frame.loc[0, "Key"] = f"{PLATE}/A01/01"
+        return frame
+
+    change_list(dataset, spoil)
+    with pytest.raises(LocationsError, match=f"{PLATE}/A01/01 and {PLATE}/A01/1 are both site"):
+        read_crop_list(dataset, index)
+
+
+def test_an_image_that_is_a_folder(plate: MadePlate, dataset: Path, tmp_path: Path) -> None:
+    def spoil(frame: pd.DataFrame) -> pd.DataFrame:
+        frame.loc[4, "Image_Name"] = PLATE
+        return frame
+
+    change_list(dataset, spoil)
+    with pytest.raises(ImageFileError, match="cannot be read") as caught:
+        imported(dataset, plate.index, tmp_path)
+    assert "line 6" in str(caught.value)
+
+
 def test_a_name_that_may_be_two_sites(plate: MadePlate, dataset: Path) -> None:
     """DeepProfiler makes A/B of A-B, and 1 of 01."""
     wells = pa.array(["A01", "A02", "A03", "A03"])

@@ -9,6 +9,7 @@ import pytest
 from upath import UPath
 
 from dp_assets.config.errors import StoreError
+from dp_assets.interchange import legacy_npz
 from dp_assets.interchange.legacy_npz import read_legacy_npz, summarise_legacy_npz, write_legacy_npz
 
 FEATURES = np.arange(12, dtype=np.float32).reshape(3, 4)
@@ -89,6 +90,7 @@ def test_old_files_hold_features_only(tmp_path: Path) -> None:
         ({}, "only nothing"),
         ({"features": FEATURES[0]}, r"`features` is 4 float32; expected \(cells, features\)"),
         ({"features": FEATURES.astype(int)}, "int64"),
+        ({"features": FEATURES[:, :0]}, "`features` is 3 x 0"),
         ({"features": np.array({"a": 1}, object)}, "a single value object"),
         ({"features": FEATURES, "locations": PLACES[:2]}, "`locations` is 2 x 2, but `features` holds 3"),
         ({"features": FEATURES, "metadata": np.array("P1")}, "`metadata` is no dict"),
@@ -115,6 +117,20 @@ def test_files_that_were_cut_off(tmp_path: Path, kept: float) -> None:
         with pytest.raises(StoreError, match="cut off or damaged") as caught:
             function(path)
         assert str(path) in str(caught.value)
+
+
+def test_encrypted_and_oversized_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.npz"
+    write_legacy_npz(path, FEATURES, METADATA, PLACES)
+    whole = bytearray(path.read_bytes())
+    for flags in (whole.index(b"PK\x03\x04") + 6, whole.index(b"PK\x01\x02") + 8):
+        whole[flags] |= 1
+    (tmp_path / "b.npz").write_bytes(whole)
+    with pytest.raises(StoreError, match="encrypted"):
+        read_legacy_npz(tmp_path / "b.npz")
+    monkeypatch.setattr(legacy_npz, "MOST_BYTES", 150)
+    with pytest.raises(StoreError, match=r"features\.npy claims 176 bytes, more than 150"):
+        read_legacy_npz(path)
 
 
 def test_damage_inside_the_features(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dp_assets.interchange import plain_pickle
 from dp_assets.interchange.plain_pickle import RefusedPickleError, read_object_array
 
 texts = st.text(max_size=8)
@@ -103,6 +104,21 @@ def test_what_a_pickle_asks_for_is_not_run(tmp_path: Path, protocol: int) -> Non
 def test_everything_else_is_refused_by_name(value: Any, named: str) -> None:
     with pytest.raises(RefusedPickleError, match=named):
         read({"a": value})
+
+
+def test_a_few_bytes_do_not_become_all_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plain_pickle, "MOST_VALUES", 1000)
+    lists: list = []
+    for _ in range(40):
+        lists = [lists, lists]
+    with pytest.raises(RefusedPickleError, match="more than 1,000 values"):
+        read(lists)
+    empty_rows = np.empty((2**40, 0), object)
+    with pytest.raises(RefusedPickleError, match="more than 1,000 values"):
+        read_object_array(io.BytesIO(pickle.dumps(empty_rows)))
+    # "Remember this at place 4,294,967,295": the implementation in C makes a table of that length.
+    claims = b"\x80\x02N" + b"r\xff\xff\xff\xff" + b"."
+    assert read_object_array(io.BytesIO(claims)) is None
 
 
 WHOLE = pickle.dumps(array_of({"Metadata_Plate": "P1", "n": np.int64(3)}))

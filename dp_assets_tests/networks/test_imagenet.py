@@ -122,8 +122,10 @@ def test_files_with_the_head_and_with_other_names_give_the_same_weights(
     names = [name for name in names if not name.startswith("normalization")]
     rename_layers(path, {name: f"old/{name}x" for name in names})
     published.loads(path)
-    rename_layers(path, {f"old/{name}x": counted_from_20(name) for name in names})
-    published.loads(path)
+    counted = {name: counted_from_20(name) for name in names}
+    if counted != {name: name for name in names}:
+        rename_layers(path, {f"old/{name}x": counted[name] for name in names})
+        published.loads(path)
 
 
 @pytest.mark.parametrize("name", ["efficientnet", "inception_resnet_v2"])

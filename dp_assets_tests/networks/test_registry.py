@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from dp_assets.config.errors import ModelError
+from dp_assets.config.network import BUILT_IN_NETWORKS, NETWORKS_WITHOUT_CLASSES
 from dp_assets.networks import registry
 from dp_assets.networks.architecture import Architecture, NetworkRequest, layer_seed, legal_layer_name
 
@@ -41,6 +42,11 @@ def test_training_rules_of_the_handbook() -> None:
         assert isinstance(registry.optimizer_for(name, 0.01), keras.optimizers.Adam)
         assert not registry.uses_label_smoothing(name)
     assert [name for name in registry.available_networks() if registry.reconstructs(name)] == ["autoencoder"]
+
+
+def test_what_is_known_of_networks_without_keras_agrees() -> None:
+    known = {name for name in BUILT_IN_NETWORKS if registry.reconstructs(name)}
+    assert known == NETWORKS_WITHOUT_CLASSES
 
 
 @pytest.mark.parametrize(

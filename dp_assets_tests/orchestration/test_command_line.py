@@ -1,5 +1,6 @@
 """The command line: what each command does, says and returns."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -53,6 +54,7 @@ def test_setup_makes_the_tree_of_the_handbook_and_the_instance(tmp_path: Path) -
     }
     with DagsterInstance.from_config(str(root / ".dagster")) as instance:
         assert instance.get_concurrency_config().pool_config.default_pool_limit == 1
+        assert list(instance.managed_python_loggers) == ["dp_assets"], "warnings go into the log of the run"
 
 
 def test_setup_again_changes_nothing(tiny: Workshop) -> None:
@@ -195,6 +197,20 @@ def test_run_all_without_experiments_says_what_is_not_done(tiny: Workshop) -> No
     result = call(tiny.root, "run", "all")
     assert "experiment cnn.json is left out" in result.output
     assert "no experiment describes: prepare, export_single_cells, train, profile" in result.output
+    assert result.exit_code == 1  # asked for, and not done
+
+
+def test_an_experiment_that_only_exports_can_be_chosen_and_makes_its_own_crops_alone(tiny: Workshop) -> None:
+    data = json.loads((tiny.root / "inputs" / "config" / "cnn.json").read_text())
+    del data["train"], data["profile"]
+    for name, box in (("Export-only", 32), ("other", 40)):
+        data["dataset"]["locations"]["box_size"] = box
+        (tiny.root / "inputs" / "config" / f"{name}.json").write_text(json.dumps(data))
+    for stage in ("index", "prepare", "export_single_cells"):
+        result = call(tiny.root, "run", stage, "--experiment", "Export-only.json")
+        assert result.exit_code == 0, result.output
+    made = [path.name for path in (tiny.root / "outputs" / "single_cells").iterdir() if path.name[0] != "."]
+    assert made == ["box32"]
 
 
 def test_a_failed_plate_is_reported_the_others_are_done_and_later_stages_are_not_begun(
@@ -269,3 +285,16 @@ def test_an_unknown_key_is_not_set(tiny: Workshop) -> None:
     assert result.exit_code == 1
     assert 'unknown key "epoch"' in result.output
     assert 'Did you mean "epochs"' in result.output
+
+
+def test_an_error_of_the_program_itself_is_named_with_its_cause(
+    tiny: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("the shelf is empty")
+
+    monkeypatch.setattr("dp_assets.orchestration.assets.plates.read_index", broken)
+    result = call(tiny.root, "run", "index")
+    assert result.exit_code == 1
+    assert "RuntimeError: the shelf is empty" in result.output
+    assert "--verbose" in result.output

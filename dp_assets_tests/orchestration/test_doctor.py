@@ -51,6 +51,36 @@ def missing_weights(workshop: Workshop) -> None:
     workshop.configure(lambda data: data["profile"].update(checkpoint="Cell_Painting_CNN_v1.hdf5"))
 
 
+def unknown_network(workshop: Workshop) -> None:
+    workshop.configure(lambda data: data["train"]["model"].update(name="resnext"))
+
+
+def unknown_generator(workshop: Workshop) -> None:
+    workshop.configure(lambda data: data["train"]["model"].update(crop_generator="crops"))
+
+
+def misspelt_callback(workshop: Workshop) -> None:
+    workshop.configure(lambda data: data["train"]["model"].update(callbacks=[{"name": "EarlyStoping"}]))
+
+
+def wrong_callback_arguments(workshop: Workshop) -> None:
+    callback = {"name": "EarlyStopping", "params": {"patients": 3}}
+    workshop.configure(lambda data: data["train"]["model"].update(callbacks=[callback]))
+
+
+def no_comet_key(workshop: Workshop) -> None:
+    workshop.configure(lambda data: data.update(logging={"comet": "comet.key"}))
+
+
+def no_imagenet_weights(workshop: Workshop) -> None:
+    workshop.configure(lambda data: data["train"]["model"].update(initialization="imagenet"))
+
+
+def broken_plugin(workshop: Workshop) -> None:
+    (workshop.root / "plugins").mkdir()
+    (workshop.root / "plugins" / "net.py").write_text("import os\ndef f(:\n", encoding="utf-8")
+
+
 def wrong_split_column(workshop: Workshop) -> None:
     workshop.configure(lambda data: data["train"]["partition"].update(split_field="Fold"))
 

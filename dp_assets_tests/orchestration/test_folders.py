@@ -41,6 +41,15 @@ def test_folders_of_project_yaml_are_used(tiny: Workshop, tmp_path: Path) -> Non
     run_stages(usual)
     assert made(tiny.root) == made(usual)
     assert call(tiny.root, "doctor").exit_code == 0
+    assert call(tiny.root, "split", "--parts", "2").exit_code == 0
+    assert (inputs / "metadata/part-001.csv").exists()
+
+
+def test_places_outside_that_are_not_allowed_are_named_by_the_doctor(tiny: Workshop, tmp_path: Path) -> None:
+    path = tiny.root / "inputs/config/cnn.json"
+    elsewhere = {"images": str(tmp_path / "screen")}
+    path.write_text(json.dumps({**json.loads(path.read_text()), "paths": elsewhere}))
+    assert "is not a place in the project" in " ".join(call(tiny.root, "doctor").output.split())
 
 
 def test_the_section_paths_is_read_inside_the_project(tiny: Workshop) -> None:

@@ -42,7 +42,7 @@ def test_a_zarr_plate(root: Path, version: Version) -> None:
     plate = write_zarr_plate(root / "inputs/images/set/BR1.ome.zarr", FIELDS, version)
     result = call(root, str(plate))
     assert result.exit_code == 0, result.output
-    assert "wrote 3 fields of view of plate BR1, channels DNA, RNA, Mito" in result.output
+    assert "wrote plate BR1, fields of view: 3, channels DNA, RNA, Mito" in result.output
     frame = written(root)
     assert frame.columns.tolist() == ["Metadata_Plate", "Metadata_Well", "Metadata_Site", *CHANNELS]
     assert frame.iloc[:, :4].to_numpy().tolist() == [

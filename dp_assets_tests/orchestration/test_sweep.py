@@ -199,3 +199,35 @@ def test_the_command_trains_and_tabulates(tiny: Workshop) -> None:
     table = (tiny.root / "sweeps/rates/trials.csv").read_text().splitlines()
     assert table[0].startswith(f"trial,experiment,{RATE},accuracy,loss")
     assert len(table) == 3
+
+
+def test_a_value_that_cannot_be_used_is_named_before_anything_is_trained_or_written(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lanes = Lanes(monkeypatch, lambda _: 0.5)
+    with pytest.raises(ConfigurationError, match=r'sweep rates, .*learning_rate is "fast"'):
+        sweep(project, lanes, grid={RATE: [0.1, "fast"]})
+    assert lanes.ran == []
+    assert not (project.root / "inputs" / "config" / "rates_001.json").exists()
+
+
+def test_unknown_keys_and_wrong_ranges_are_named_in_the_sweeps_file(project: Project) -> None:
+    write_sweep(project.root, grid={"train.model.epohcs": [1]})
+    with pytest.raises(ConfigurationError, match=r"rates\.yaml: train\.model\.epohcs"):
+        load_sweep(project.root, "rates")
+    write_sweep(project.root, search={"trials": 1, "space": {RATE: {"low": 1, "high": 0.1}}})
+    with pytest.raises(ConfigurationError) as caught:
+        load_sweep(project.root, "rates")
+    assert len(caught.value.problems) == 1
+    assert f"search.space.{RATE}" in caught.value.problems[0].where
+    assert "low must not be above high" in caught.value.problems[0].what
+    assert "function-after" not in str(caught.value)
+
+
+def test_a_grid_that_goes_by_a_score_nobody_measures_stops_after_its_first_model(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lanes = Lanes(monkeypatch, lambda _: 0.5)
+    with pytest.raises(ProjectError, match="no score 'val_f2'; it has val_accuracy"):
+        sweep(project, lanes, grid={RATE: [0.1, 0.2]}, metric="val_f2")
+    assert len(lanes.ran) == 1

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dp_assets.config.errors import StoreError
-from dp_assets.profiling.well_table import features_fingerprint, well_table
+from dp_assets.profiling.well_table import well_table
 from dp_assets.storage.schemas import CELL_FEATURES, CELL_KEY, WELL_PROFILES
 from dp_assets.storage.tables import StoredTable, TableStream, write_table
 
@@ -138,7 +138,3 @@ def test_a_damaged_features_table_is_named(tmp_path: Path) -> None:
     stored.path.write_bytes(stored.path.read_bytes()[:-20])
     with pytest.raises(StoreError, match="cannot be read"):
         well_table(stored, annotations(), "mean", 1)
-
-
-def test_the_fingerprint_is_that_of_the_features(tmp_path: Path) -> None:
-    assert features_fingerprint(features_table(tmp_path, ["A01"], np.ones((1, WIDTH)))) == "made of"

@@ -103,6 +103,8 @@ def test_the_plane_that_is_meant(
     [
         (THREE, WHOLE_FILE, {}, r"3 channels: write #c=0 or another number behind its path \(column DNA\)"),
         (THREE, WHOLE_FILE, {"sharing": 2}, "3 channels: write #c=0"),
+        (THREE, WHOLE_FILE, {"sharing": 3, "others_numbered": True}, "3 channels: write #c=0"),
+        (StackLayout(pages=3), WHOLE_FILE, {"sharing": 3, "others_numbered": True}, "3 pages"),
         (StackLayout(4), WHOLE_FILE, {"sharing": 3}, "4 channels: write #c=0"),
         (
             StackLayout(3, names=("Hoechst", "RNA", "Mito")),

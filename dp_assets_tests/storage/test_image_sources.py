@@ -142,6 +142,15 @@ def test_a_problem_of_one_channel_leaves_the_others(tmp_path: Path, separate: Ma
     assert all("no c=7" in str(site.problem) for site in sites)
 
 
+def test_no_two_channels_are_one_plane_by_mistake(tmp_path: Path, separate: MadePlate) -> None:
+    """DNA says that it is the second plane: by its position RNA would be the second too."""
+    write_ome_tiff(tmp_path / "inputs/images/a.tif", stack(3, 16, 16), "CYX", ())
+    for paths in ({"DNA": "a.tif#c=1", "RNA": "a.tif", "Mito": "a.tif"}, dict.fromkeys(CHANNELS, "a.tif")):
+        plate = with_index(tmp_path, separate, dict.fromkeys(WELLS, paths))
+        found = problems(described(plate))
+        assert set(found) == ({"RNA", "Mito"} if paths["DNA"] == "a.tif#c=1" else set())
+
+
 def test_a_hash_may_be_part_of_a_name(tmp_path: Path, separate: MadePlate) -> None:
     folder = tmp_path / "inputs/images"
     folder.mkdir(parents=True)

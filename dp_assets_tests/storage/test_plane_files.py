@@ -1,6 +1,9 @@
 """Files of several planes: every plane is the one that was written; every damaged file is refused by name."""
 
 import io
+import json
+import os
+import pickle
 import shutil
 from pathlib import Path
 from typing import Any
@@ -321,6 +324,52 @@ def test_zarr_chunks_missing_or_damaged(tmp_path: Path, version: Version) -> Non
     chunk.unlink()
     refused(path, "chunk 0/.* is missing")
     np.testing.assert_array_equal(planes(path, "c=0")[0], pixels[0])
+
+
+class Runs:
+    """Unpickling it makes a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.mark.parametrize(
+    "coding",
+    [
+        {"filters": [{"id": "pickle"}], "compressor": None},
+        {"filters": None, "compressor": {"id": "pickle"}},
+        {"filters": [{"id": "zlib"}, {"id": "pickle"}], "compressor": None},
+    ],
+)
+def test_zarr_chunks_are_not_unpickled(tmp_path: Path, coding: dict) -> None:
+    path = write_zarr_image(tmp_path / "p.zarr/A/1/0", stack(1, 8, 9), version="0.4")
+    document = path / "0/.zarray"
+    document.write_text(json.dumps({**json.loads(document.read_text()), **coding}))
+    (path / "0/0.0.0").write_bytes(pickle.dumps(Runs(tmp_path / "ran")))
+    refused(path, "OME-Zarr metadata cannot be read", "c=0")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_zarr_arrays_of_other_images_are_refused(tmp_path: Path) -> None:
+    write_zarr_image(tmp_path / "secret.zarr", stack(3, 8, 9))
+    path = write_zarr_image(tmp_path / "p.zarr", stack(3, 8, 9), version="0.4")
+    text = (path / ".zattrs").read_text()
+    (path / ".zattrs").write_text(text.replace('"path": "0"', '"path": "../secret.zarr/0"'))
+    refused(path, "segments")
+
+
+def test_copies_of_zarr_metadata_are_not_believed(tmp_path: Path) -> None:
+    """What decides the pixels is in the fingerprint: the array's own document, not a consolidated copy."""
+    path = write_zarr_image(tmp_path / "p.zarr", stack(3, 8, 9), version="0.4")
+    right = planes(path, "c=1")[0]
+    zarr.consolidate_metadata(str(path), zarr_format=2)
+    copy = (path / ".zmetadata").read_text()
+    (path / ".zmetadata").write_text(copy.replace('"order": "C"', '"order": "F"'))
+    assert '"order": "F"' in (path / ".zmetadata").read_text()
+    np.testing.assert_array_equal(planes(path, "c=1")[0], right)
 
 
 def test_what_is_no_zarr_image(tmp_path: Path) -> None:

@@ -74,6 +74,8 @@ def test_weights_that_training_starts_from_count_by_content(tmp_path: Path) -> N
     plans = [training_plan(), *(training_plan(start_from=path) for path in (one, same, other))]
     assert len({plan.fingerprint("cells") for plan in plans}) == 3
     assert plans[1].fingerprint("cells") == plans[2].fingerprint("cells")
+    imagenet = [training_plan(imagenet_weights=path).fingerprint("cells") for path in (one, same, other)]
+    assert imagenet[0] == imagenet[1] != imagenet[2]
 
 
 def test_a_training_goes_on_with_the_same_labels_and_crops_only() -> None:

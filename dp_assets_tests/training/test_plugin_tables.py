@@ -1,7 +1,6 @@
 """Metrics and feeds of plugin files and of installed packages."""
 
 from importlib.metadata import EntryPoint
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 from dp_assets.config.errors import ModelError
 from dp_assets.networks.plugins import ProjectPlugins
 from dp_assets.training import plugin_tables
-from dp_assets.training.plugin_tables import feed_plugins, metric_plugins, plugin_files_content
+from dp_assets.training.plugin_tables import feed_plugins, metric_plugins
 
 
 def file(name: str, **content: Any) -> ModuleType:
@@ -73,10 +72,13 @@ def test_a_package_that_cannot_be_imported(installed: dict[str, list[EntryPoint]
         feed_plugins(ProjectPlugins())
 
 
-def test_content_follows_every_file(tmp_path: Path) -> None:
-    (tmp_path / "a.py").write_text("x = 1")
-    before = plugin_files_content(tmp_path)
-    (tmp_path / "notes.txt").write_text("nothing")
-    assert plugin_files_content(tmp_path) == before
-    (tmp_path / "_b.py").write_text("y = 1")
-    assert plugin_files_content(tmp_path) != before
+@pytest.mark.parametrize("name", ["sampled_crop_generator", "repeat_channel_crop_generator"])
+def test_feeds_cannot_take_names_of_this_package(name: str) -> None:
+    with pytest.raises(ModelError, match=rf"a\.py: FEEDS: the name '{name}' is taken"):
+        feed_plugins(ProjectPlugins(modules=(file("a", FEEDS={name: one}),)))
+
+
+@pytest.mark.parametrize("name", ["accuracy", "top_k"])
+def test_metrics_cannot_take_names_of_this_package(name: str) -> None:
+    with pytest.raises(ModelError, match=rf"a\.py: METRICS: the name '{name}' is taken"):
+        metric_plugins(ProjectPlugins(modules=(file("a", METRICS={name: one}),)))

@@ -47,6 +47,15 @@ def test_every_head_needs_cells_of_all_its_classes() -> None:
         check_request(training_settings(), TWO_HEADS, Goal.CLASSES, cells, None)
 
 
+def test_an_epoch_of_random_views_may_lack_a_class_of_a_further_head() -> None:
+    labels = np.stack([CELLS.labels, np.zeros(len(CELLS), np.int64)], axis=1)
+    views = LabelledCells(CELLS.crops, labels, renew=lambda _: views)
+    check_request(training_settings(), TWO_HEADS, Goal.CLASSES, views, None)
+    labels[labels == 1] = 0
+    with pytest.raises(TrainingDataError, match=r"'Treatment'.*no training cell: 'left'"):
+        check_request(training_settings(), TWO_HEADS, Goal.CLASSES, views, None)
+
+
 def test_a_label_for_every_head() -> None:
     with pytest.raises(ValueError, match=r"labels of 2 heads\. Received 1"):
         check_request(training_settings(), TWO_HEADS, Goal.CLASSES, CELLS, None)

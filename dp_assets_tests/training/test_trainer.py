@@ -261,9 +261,11 @@ def identity(
     policy: str = "float32",
     content: str = "",
     started_from: str = "",
+    channels: tuple[str, ...] = ("DNA", "ER"),
     **settings: Any,
 ) -> str:
     wanted = training_settings(**settings)
+    wanted = wanted.model_copy(update={"images": wanted.images.model_copy(update={"channels": channels})})
     return training_identity(wanted, heads, cells, VALIDATION, policy, content, started_from)
 
 
@@ -279,6 +281,7 @@ def identity(
         {"cells": LabelledCells(TRAINING.crops, TRAINING.labels, images=TRAINING.labels)},
         {"policy": "mixed_bfloat16"},
         {"content": "other pixels"},
+        {"channels": ("ER", "DNA")},
         {"started_from": "a checkpoint"},
         {"heads": (("Treatment", ("dark", "left", "right")),)},
         {"heads": (("Gene", HEADS[0][1]),)},

@@ -135,7 +135,7 @@ def test_only_plates_with_images_of_the_split_are_needed() -> None:
         ([], [], r"no image has Split in \['train', '0', 'test'\]; the index has \[\]"),
         ([("A01", "1", "a", "x")], [], r"the index has \['x'\]"),
         (IMAGES[:1], [("A01", "1", "")], "there is only one class: b"),
-        (IMAGES[2:], [("A03", "1", "")], "there is only one class: none"),
+        (IMAGES[2:], [("A03", "1", "")], "no training image has a class"),
         (IMAGES, [("A01", "1", "")], "classes without training cells: a"),
         (
             IMAGES,
@@ -147,6 +147,18 @@ def test_only_plates_with_images_of_the_split_are_needed() -> None:
 def test_sets_that_cannot_be_trained_on(images: list[Image], cells: list, what: str) -> None:
     with pytest.raises(TrainingDataError, match=what):
         build({"P1": images}, {"P1": cells})
+
+
+def test_one_class_is_enough_where_none_are_learnt() -> None:
+    given = {"P1": annotations("P1", IMAGES[:1])}, {"P1": listing("P1", [("A01", "1", "")])}, PARTITION
+    found = build_training_set(*given, least_classes=1)
+    assert found.classes == ("b",)
+    assert labels_of(found.cells).tolist() == [0]
+    with pytest.raises(TrainingDataError, match="there is only one class: b"):
+        build_training_set(*given)
+    nothing = {"P1": annotations("P1", IMAGES[2:])}, {"P1": listing("P1", [("A03", "1", "")])}, PARTITION
+    with pytest.raises(TrainingDataError, match="no training image has a class"):
+        build_training_set(*nothing, least_classes=1)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +208,7 @@ def test_several_targets_have_a_head_each() -> None:
 @pytest.mark.parametrize(
     ("density", "what"),
     [
-        (["", "", ""], r"there is only one class: none \(cells left out: 2 without a value of Density"),
+        (["", "", ""], r"no training image has a class \(cells left out: 2 without a value of Density"),
         (["low", "low", "low"], "there is only one class: low"),
         (["low", "", "high"], r"classes without training cells: a \(cells left out: 1 without a value of"),
     ],

@@ -10,12 +10,13 @@ import pyarrow as pa
 from dp_assets.config.digest import settings_digest
 from dp_assets.config.errors import TrainingDataError
 from dp_assets.config.experiment import Experiment
+from dp_assets.config.network import BUILT_IN_NETWORKS, NETWORKS_WITHOUT_CLASSES
 from dp_assets.config.stages import TrainingSettings
 from dp_assets.figures.crop_sheet import crop_sheet
 from dp_assets.figures.training_curves import training_curves
 from dp_assets.orchestration.accelerator_resource import AcceleratorResource
 from dp_assets.orchestration.assets.single_cells import PREFIX, rows_per_label
-from dp_assets.orchestration.crop_inputs import image_inputs
+from dp_assets.orchestration.crop_inputs import image_inputs, is_full_image
 from dp_assets.orchestration.crop_supplies import supply_digest, supply_inputs, supply_of_inputs
 from dp_assets.orchestration.grey_levels import ILLUMINATION, ranges_of_plates, statistics_inputs
 from dp_assets.orchestration.io_managers import FAN_IN
@@ -103,7 +104,9 @@ def training_set_asset(experiment: Experiment) -> dg.AssetsDefinition:
             partition = partition_of(settings)
             supply = supply_of_inputs(settings, plates_in_use(annotations, partition), inputs, project)
             listed = {plate: supply.listing(plate) for plate in plates_in_use(annotations, partition)}
-            found = build_training_set(annotations, listed, partition)
+            found = build_training_set(
+                annotations, listed, partition, least_classes=_least_classes(settings.network.name)
+            )
             ranges = ranges_of_plates(settings, plates_of(found.cells), inputs.get(ILLUMINATION, {}))
         cells = with_provenance(
             found.cells,
@@ -122,6 +125,11 @@ def training_set_asset(experiment: Experiment) -> dg.AssetsDefinition:
         )
 
     return training_set
+
+
+def _least_classes(network: str) -> int:
+    """How many classes a network needs to learn anything; what a plugin needs shows when it is trained."""
+    return 2 if network in BUILT_IN_NETWORKS - NETWORKS_WITHOUT_CLASSES else 1
 
 
 def _listed(annotations: Mapping[str, pa.Table], project: ProjectResource) -> dict[str, pa.Table]:
@@ -184,8 +192,9 @@ def _sheet(found: TrainingSet, supply: CropSupply, settings: TrainingSettings) -
         cells = cells.take(_first_image_of_each(cells))
     labels = cells["target"].to_pylist()
     rows = rows_per_label(labels, SHEET_ROWS, SHEET_COLUMNS)
+    title = "Views" if is_full_image(settings) else "Single cells"
     return crop_sheet(
-        supply.pixels(cells.take(rows)), [labels[row] for row in rows], settings.images.channels
+        supply.pixels(cells.take(rows)), [labels[row] for row in rows], settings.images.channels, title
     )
 
 
