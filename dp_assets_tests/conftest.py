@@ -10,7 +10,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 
 def shared_folder() -> Path:
     """Where the reference data lies, if it is there: $DP_SHARED, or `shared` beside the repository."""
-    return Path(os.environ.get("DP_SHARED", REPOSITORY.parent / "shared"))
+    return Path(os.environ.get("DP_SHARED") or REPOSITORY.parent / "shared")
 
 
 @pytest.fixture(scope="session")
