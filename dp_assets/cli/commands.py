@@ -10,11 +10,12 @@ import click
 from rich.markup import escape
 
 from dp_assets import __version__
-from dp_assets.cli.common import CommandGroup, console, existing_project, project_option
+from dp_assets.cli.command_group import CommandGroup, console
 from dp_assets.cli.download import download
 from dp_assets.cli.export import export
 from dp_assets.cli.imports import import_results
 from dp_assets.cli.index import index
+from dp_assets.cli.project_option import existing_project, project_option
 from dp_assets.cli.sweep import sweep
 from dp_assets.config.names import asked_lane
 from dp_assets.config.overrides import Overrides

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from dp_assets.cli.common import console
+from dp_assets.cli.command_group import console
 from dp_assets.config.errors import ProjectError
 from dp_assets.datasets import bbbc013, bbbc021, example_data
 from dp_assets.datasets.fetching import PublicFile, fetch

@@ -5,8 +5,9 @@ from pathlib import Path
 import click
 from rich.markup import escape
 
-from dp_assets.cli.common import console, existing_project, project_option
+from dp_assets.cli.command_group import console
 from dp_assets.cli.plate_progress import names_in, plate_progress
+from dp_assets.cli.project_option import existing_project, project_option
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
 PLATES = click.option("--plates", "plate_names", help="Comma-separated plates; all by default.")

@@ -6,7 +6,8 @@ from pathlib import Path
 import click
 from upath import UPath
 
-from dp_assets.cli.common import console, existing_project, project_option
+from dp_assets.cli.command_group import console
+from dp_assets.cli.project_option import existing_project, project_option
 from dp_assets.config.errors import ImageIndexError
 from dp_assets.config.project import load_project
 from dp_assets.orchestration.project_resource import ProjectResource

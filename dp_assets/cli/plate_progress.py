@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from dp_assets.cli.common import console
+from dp_assets.cli.command_group import console
 
 
 @contextmanager

@@ -6,7 +6,8 @@ from rich.box import SIMPLE_HEAD
 from rich.markup import escape
 from rich.table import Table
 
-from dp_assets.cli.common import console, existing_project, project_option
+from dp_assets.cli.command_group import console
+from dp_assets.cli.project_option import existing_project, project_option
 from dp_assets.config.project import load_project
 from dp_assets.config.sweep_file import SweepSettings, load_sweep
 
