@@ -91,7 +91,7 @@ def run_sweep(
 
     def attempt(variant: Variant) -> Trial:
         _check_values(experiment.path, variant, name)
-        _write_lane(project.root, experiment.path, variant)
+        _write_lane(project.root, experiment.path, variant, folder)
         failure = run_lane(variant)
         trial = Trial(variant, None if failure else _scores(project, variant.lane), failure or "")
         trials.append(trial)
@@ -170,7 +170,8 @@ def _check_values(base: Path, variant: Variant, name: str) -> None:
         raise ConfigurationError(found)
 
 
-def _write_lane(root: Path, base: Path, variant: Variant) -> None:
+def _write_lane(root: Path, base: Path, variant: Variant, folder: Path) -> None:
+    """Write the variant's experiment file; one that the sweep did not write, or that was edited, stays."""
     changes: dict[str, Any] = {"extends": base.name}
     for key, value in variant.settings.items():
         node = changes
@@ -180,12 +181,17 @@ def _write_lane(root: Path, base: Path, variant: Variant) -> None:
         node[last] = value
     path = root / CONFIG_FOLDER / f"{variant.lane}.json"
     data = (json.dumps(changes, indent=2) + "\n").encode()
-    if path.exists() and path.read_bytes() != data and "extends" not in json.loads(path.read_bytes()):
+    # What the sweep wrote is kept beside its table, to tell its own files from a user's.
+    written = folder / "lanes" / path.name
+    own = written.read_bytes() if written.exists() else None
+    if path.exists() and path.read_bytes() not in (data, own):
         raise ConfigurationError(
-            f"the file {path.name} is there and is not of this sweep",
+            f"the file {path.name} is there and is not of this sweep, or was edited",
             where=str(path),
-            remedy="Rename it, or the sweep.",
+            remedy="Rename or delete it, or rename the sweep.",
         )
+    written.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(written, data)
     write_bytes(path, data)
 
 

@@ -181,14 +181,25 @@ def test_an_unknown_sweep_or_experiment_is_answered_with_those_there_are(project
     assert "cnn" in str(caught.value)
 
 
+@pytest.mark.parametrize("text", ['{"mine": 1}', '{"extends": "cnn.json"}', "no JSON"])
 def test_a_file_that_is_not_of_the_sweep_is_not_overwritten(
-    project: Project, monkeypatch: pytest.MonkeyPatch
+    project: Project, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     own = project.root / "inputs/config/rates_001.json"
-    own.write_text('{"mine": 1}')
+    own.write_text(text)
     with pytest.raises(ConfigurationError, match="not of this sweep"):
         sweep(project, Lanes(monkeypatch, lambda _: 0.0), grid={RATE: [1]})
-    assert own.read_text() == '{"mine": 1}'
+    assert own.read_text() == text
+
+
+def test_a_changed_sweep_writes_its_own_files_again(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lanes = Lanes(monkeypatch, lambda settings: settings[RATE])
+    for rate in (0.5, 0.25):
+        sweep(project, lanes, grid={RATE: [rate]}, metric="val_accuracy")
+    changed = load_project(project.root).experiments["rates_001"].training()
+    assert changed.network.params.learning_rate == 0.25
 
 
 def test_the_command_trains_and_tabulates(tiny: Workshop) -> None:
