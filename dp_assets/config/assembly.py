@@ -80,7 +80,6 @@ def profiling_settings(sections: ExperimentSections) -> Reading[ProfilingSetting
     """Settings of profiling; of the section ``train`` only the network's name and shape are used."""
     gathered = _gather_crops(sections)
     gathered.need("profile", sections.profile)
-    gathered.take_if_present("profiles", sections.profiles)
     gathered.take_if_present("model", sections.model)
     source = model_source(sections)
     if source != "train":

@@ -25,7 +25,9 @@ from dp_assets.config.experiment_sections import (
 from dp_assets.config.inheritance import read_with_parents
 from dp_assets.config.names import lane_name
 from dp_assets.config.overrides import Overrides
+from dp_assets.config.protocol import ScoringSettings
 from dp_assets.config.reading import Document
+from dp_assets.config.scoring import scoring_settings
 from dp_assets.config.stages import (
     CropSettings,
     PreparationSettings,
@@ -54,6 +56,7 @@ _ASSEMBLE: dict[Stage, Callable[[ExperimentSections], Reading]] = {
     Stage.CROPS: crop_settings,
     Stage.TRAINING: training_settings,
     Stage.PROFILING: profiling_settings,
+    Stage.SCORING: scoring_settings,
 }
 
 
@@ -91,6 +94,10 @@ class Experiment:
     def profiling(self) -> ProfilingSettings:
         """What profiling needs; raises ConfigurationError with all problems."""
         return self._settings(Stage.PROFILING, profiling_settings)
+
+    def scoring(self) -> ScoringSettings:
+        """What profiles and scores need; raises ConfigurationError with all problems."""
+        return self._settings(Stage.SCORING, scoring_settings)
 
     def problems(self, stage: Stage) -> tuple[Problem, ...]:
         """Everything that keeps one stage from running; nothing that only other stages use."""
@@ -135,6 +142,11 @@ class Experiment:
         return self.sections.profile.present
 
     @property
+    def has_features(self) -> bool:
+        """Whether the features come from another program's tables: a section ``features``."""
+        return self.sections.features.present
+
+    @property
     def stages(self) -> tuple[Stage, ...]:
         """The stages this file describes, in the order of work."""
         described = {
@@ -142,6 +154,7 @@ class Experiment:
             Stage.CROPS: self.has_crops,
             Stage.TRAINING: self.has_training,
             Stage.PROFILING: self.has_profile,
+            Stage.SCORING: self.has_profile or self.has_features,
         }
         return tuple(stage for stage, is_described in described.items() if is_described)
 

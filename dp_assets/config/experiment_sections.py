@@ -5,6 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from dp_assets.config.evaluation_sections import EvaluationSettings, TsneSettings, UmapSettings
+from dp_assets.config.profile_sections import (
+    CorrectionSettings,
+    FeatureSelectionSettings,
+    FeaturesSettings,
+    NormalizationSettings,
+    ProfilesSettings,
+    RegularizationSweepSettings,
+)
 from dp_assets.config.sections import (
     ArchitectureSettings,
     CheckpointSettings,
@@ -18,7 +27,6 @@ from dp_assets.config.sections import (
     NetworkSettings,
     PartitionSettings,
     ProfileSettings,
-    ProfilesSettings,
     SamplingSettings,
     SingleCellsSettings,
     ValidationSettings,
@@ -53,7 +61,15 @@ class ExperimentSections:
     validation: Reading[ValidationSettings]
     profile: Reading[ProfileSettings]
     checkpoint: Reading[CheckpointSettings]
+    features: Reading[FeaturesSettings]
     profiles: Reading[ProfilesSettings]
+    normalization: Reading[NormalizationSettings]
+    correction: Reading[CorrectionSettings]
+    feature_selection: Reading[FeatureSelectionSettings]
+    regularization_sweep: Reading[RegularizationSweepSettings]
+    evaluation: Reading[EvaluationSettings]
+    tsne: Reading[TsneSettings]
+    umap: Reading[UmapSettings]
 
 
 def read_sections(data: Mapping[str, Any], file: str) -> ExperimentSections:
@@ -76,7 +92,17 @@ def read_sections(data: Mapping[str, Any], file: str) -> ExperimentSections:
         validation=read_section(ValidationSettings, data, "train.validation", file),
         profile=read_section(ProfileSettings, data, "profile", file),
         checkpoint=read_section(CheckpointSettings, data, "profile", file),
+        features=read_section(FeaturesSettings, data, "features", file),
         profiles=read_section(ProfilesSettings, data, "profiles", file),
+        normalization=read_section(NormalizationSettings, data, "profiles.normalization", file),
+        correction=read_section(CorrectionSettings, data, "profiles.correction", file),
+        feature_selection=read_section(FeatureSelectionSettings, data, "profiles.feature_selection", file),
+        regularization_sweep=read_section(
+            RegularizationSweepSettings, data, "profiles.regularization_sweep", file
+        ),
+        evaluation=read_section(EvaluationSettings, data, "evaluation", file),
+        tsne=read_section(TsneSettings, data, "evaluation.projections.tsne", file),
+        umap=read_section(UmapSettings, data, "evaluation.projections.umap", file),
     )
 
 

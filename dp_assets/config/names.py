@@ -10,6 +10,7 @@ from dp_assets.config.reading import ENDINGS
 RESERVED_NAMES = frozenset(
     {
         "cell_locations",
+        "comparison",
         "compressed",
         "compressed_images",
         "illumination_functions",

@@ -83,7 +83,8 @@ class Project:
     settings : of ``project.yaml``, or defaults.
     experiments : the usable experiments by name, sorted.
     broken : for every other configuration file, by file name, all that is wrong with it.
-    reference : the experiment whose ``dataset`` and ``prepare`` are everybody's; None without experiments.
+    reference : the experiment whose ``dataset`` and ``prepare`` are everybody's; None when no experiment
+        starts from images.
     folders : places of images, locations and index that are not the usual ones.
     doubts : places that the section ``paths`` names and that do not count.
     """
@@ -125,8 +126,9 @@ def load_project(root: Path | str, *, strict: bool = False, overrides: Overrides
         overrides.check()
     settings = _read_project_settings(root / PROJECT_FILE)
     experiments, broken = _read_experiments(root / CONFIG_FOLDER, strict, overrides)
-    reference = next((e for e in experiments if e.path.stem.lower() == "config"), None)
-    reference = reference or next(iter(experiments), None)
+    with_images = [experiment for experiment in experiments if not experiment.has_features]
+    reference = next((e for e in with_images if e.path.stem.lower() == "config"), None)
+    reference = reference or next(iter(with_images), None)
     if reference is not None:
         experiments = _agreeing(experiments, reference, broken)
     folders = Folders(settings.images, settings.locations, settings.index)
@@ -211,6 +213,9 @@ def _agreeing(
     """The experiments that agree with the reference and, on sets of crops, with those before them."""
     agreeing: list[Experiment] = []
     for experiment in sorted(experiments, key=lambda e: e is not reference):
+        if experiment.has_features:
+            agreeing.append(experiment)
+            continue
         problems = disagreements(experiment, reference) if experiment is not reference else []
         conflicts = [
             crop_set_conflict(experiment, other)

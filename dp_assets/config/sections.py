@@ -34,7 +34,6 @@ __all__ = [
     "NetworkSettings",
     "PartitionSettings",
     "ProfileSettings",
-    "ProfilesSettings",
     "SamplingSettings",
     "SingleCellsSettings",
     "StepSchedule",
@@ -318,14 +317,3 @@ class ProfileSettings(CheckpointSettings):
     @classmethod
     def _false_is_none(cls, value: object) -> object:
         return None if value is False else value
-
-
-class ProfilesSettings(Section):
-    """``profiles``: how the features of a well's cells become one profile."""
-
-    aggregation: Annotated[Literal["mean", "median"], AnyCase] = Field(
-        default="mean", description='"mean" or "median"', examples=["mean"]
-    )
-    minimum_cells: WholeNumber = Field(
-        default=1, ge=1, description="wells with fewer cells get no profile", examples=[1]
-    )

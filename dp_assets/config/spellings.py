@@ -14,6 +14,8 @@ OLDER_SPELLINGS: dict[str, dict[str, str]] = {
     "train.partition": {"training_values": "training", "validation_values": "validation"},
     "train.model": {"Augmentations": "augmentations"},
     "train.sampling": {"queue_size": "cache_size"},
+    "profiles": {"cell_aggregation": "aggregation", "min_cells_per_site": "minimum_cells_per_site"},
+    "profiles.correction": {"lambda": "regularization"},
 }
 
 _LOGGING = "training curves are always written to log.csv and tensorboard/"

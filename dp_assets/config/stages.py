@@ -17,7 +17,6 @@ from dp_assets.config.sections import (
     NetworkSettings,
     PartitionSettings,
     ProfileSettings,
-    ProfilesSettings,
     SamplingSettings,
     SingleCellsSettings,
     ValidationSettings,
@@ -31,6 +30,7 @@ class Stage(StrEnum):
     CROPS = "crops"
     TRAINING = "training"
     PROFILING = "profiling"
+    SCORING = "scoring"
 
 
 class _StageSettings(BaseModel):
@@ -97,6 +97,5 @@ class ProfilingSettings(CropSettings):
     """Profiling: crops, layer and weights. ``network`` may be None only where the model is trained here."""
 
     profile: ProfileSettings
-    profiles: ProfilesSettings = ProfilesSettings()
     network: ArchitectureSettings | None = None
     model: ModelSettings = ModelSettings()

@@ -6,6 +6,15 @@ from typing import Any
 from pydantic import BaseModel
 
 from dp_assets.config.errors import Problem
+from dp_assets.config.evaluation_sections import EvaluationSettings, TsneSettings, UmapSettings
+from dp_assets.config.profile_sections import (
+    CorrectionSettings,
+    FeatureSelectionSettings,
+    FeaturesSettings,
+    NormalizationSettings,
+    ProfilesSettings,
+    RegularizationSweepSettings,
+)
 from dp_assets.config.sections import (
     CompressionSettings,
     IlluminationSettings,
@@ -18,7 +27,6 @@ from dp_assets.config.sections import (
     NetworkSettings,
     PartitionSettings,
     ProfileSettings,
-    ProfilesSettings,
     SamplingSettings,
     SingleCellsSettings,
     StepSchedule,
@@ -43,7 +51,15 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "train.sampling": SamplingSettings,
     "train.validation": ValidationSettings,
     "profile": ProfileSettings,
+    "features": FeaturesSettings,
     "profiles": ProfilesSettings,
+    "profiles.normalization": NormalizationSettings,
+    "profiles.correction": CorrectionSettings,
+    "profiles.feature_selection": FeatureSelectionSettings,
+    "profiles.regularization_sweep": RegularizationSweepSettings,
+    "evaluation": EvaluationSettings,
+    "evaluation.projections.tsne": TsneSettings,
+    "evaluation.projections.umap": UmapSettings,
 }
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dp_assets.config.errors import Problem, StoreError
+from dp_assets.storage.profile_columns import REPLICATE, ROLES, TREATMENT
 
 PLATE = "Metadata_Plate"
 WELL = "Metadata_Well"
@@ -203,6 +204,46 @@ CELL_FEATURES = TableSchema("cell_features", _columns(*CELL_KEY), extra="feature
 
 WELL_PROFILES = TableSchema("well_profiles", _columns(PLATE, WELL), extra="profiles", key=(PLATE, WELL))
 
+SITE_PROFILES = TableSchema("site_profiles", _columns(*SITE_KEY), extra="profiles", key=SITE_KEY)
+
+_ROLES = _columns(*ROLES)
+
+CORRECTED_SITES = TableSchema(
+    "corrected_sites", {**_columns(*SITE_KEY), **_ROLES}, extra="profiles", key=SITE_KEY
+)
+
+PROFILES = TableSchema("profiles", {**_columns(PLATE, WELL), **_ROLES}, extra="profiles", key=(PLATE, WELL))
+
+TREATMENT_PROFILES = TableSchema(
+    "treatment_profiles",
+    {name: kind for name, kind in _ROLES.items() if name != REPLICATE},
+    extra="profiles",
+    key=(TREATMENT,),
+)
+
+SIMILARITY = TableSchema("similarity", _columns(TREATMENT), extra="profiles", key=(TREATMENT,))
+
+PROFILE_MAP = TableSchema(
+    "profile_map",
+    {
+        **_columns("Metadata_Level", TREATMENT, PLATE, WELL),
+        **{name: (pa.float32(), False) for name in ("umap_1", "umap_2", "tsne_1", "tsne_2")},
+    },
+    extra="metadata",
+)
+
+CORRECTION_SWEEP = TableSchema(
+    "correction_sweep",
+    {
+        "regularization": (pa.float64(), False),
+        "score": (pa.string(), False),
+        "half": (pa.string(), False),
+        "split": (pa.int32(), False),
+        "value": (pa.float64(), True),
+        "n": (pa.int32(), False),
+    },
+)
+
 SCHEMAS = {
     schema.name: schema
     for schema in (
@@ -216,5 +257,12 @@ SCHEMAS = {
         TRAINING_SET,
         CELL_FEATURES,
         WELL_PROFILES,
+        SITE_PROFILES,
+        CORRECTED_SITES,
+        PROFILES,
+        TREATMENT_PROFILES,
+        SIMILARITY,
+        PROFILE_MAP,
+        CORRECTION_SWEEP,
     )
 }

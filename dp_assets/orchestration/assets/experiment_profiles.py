@@ -187,7 +187,7 @@ def _feature_facts(table: StoredTable) -> Metadata:
 
 def well_profiles_asset(experiment: Experiment) -> dg.AssetsDefinition:
     """The well profiles of a plate."""
-    settings = experiment.profiling()
+    cells = experiment.scoring().profiles.cells
     key = dg.AssetKey([experiment.name, "well_profiles"])
 
     @dg.asset(
@@ -197,14 +197,14 @@ def well_profiles_asset(experiment: Experiment) -> dg.AssetsDefinition:
         kinds={"parquet"},
         partitions_def=plates,
         io_manager_key="table_io",
-        code_version=settings_digest(settings.profiles),
+        code_version=settings_digest(cells),
         ins={
             "cell_features": dg.AssetIn([experiment.name, "cell_features"], metadata=LAZY),
             "plate_annotations": dg.AssetIn(),
         },
         check_specs=table_checks(key, "wells_complete"),
         description=(
-            f"One row per well: the {settings.profiles.aggregation} of its cells' features, with the "
+            f"One row per well: the {cells.aggregation} of its cells' features, with the "
             "annotations that hold for the whole well. Reads straight into pycytominer and copairs."
         ),
     )
@@ -215,8 +215,8 @@ def well_profiles_asset(experiment: Experiment) -> dg.AssetsDefinition:
             wells = well_table(
                 cell_features,
                 plate_annotations,
-                settings.profiles.aggregation,
-                settings.profiles.minimum_cells,
+                cells.aggregation,
+                cells.minimum_cells,
             )
         table, version = identified(wells.table)
         return dg.MaterializeResult(
