@@ -13,9 +13,11 @@ from dp_assets import __version__
 from dp_assets.cli.command_group import CommandGroup, console
 from dp_assets.cli.download import download
 from dp_assets.cli.export import export
+from dp_assets.cli.figure import figure
 from dp_assets.cli.imports import import_results
 from dp_assets.cli.index import index
 from dp_assets.cli.project_option import existing_project, project_option
+from dp_assets.cli.score import score
 from dp_assets.cli.sweep import sweep
 from dp_assets.config.names import asked_lane
 from dp_assets.config.overrides import Overrides
@@ -178,43 +180,10 @@ def demo(keep: bool) -> None:
 main.add_command(sweep)
 main.add_command(download)
 main.add_command(export)
+main.add_command(figure)
 main.add_command(import_results)
 main.add_command(index)
-
-
-@main.group()
-def figure() -> None:
-    """Draw figures from published results."""
-
-
-@figure.command("dose-response")
-@project_option
-@click.option("--experiment", required=True, help="Whose well profiles.")
-@click.option("--compound", default="Compound", show_default=True, help="Index column with the compound.")
-@click.option("--dose", default="Concentration", show_default=True, help="Index column with the dose.")
-@click.option("--unit", default="", help="Unit of the doses, for the axis.")
-@click.option("--exclude", multiple=True, metavar="COLUMN=VALUE", help="Leave wells out (may be repeated).")
-@click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), required=True, help="PNG file to write."
-)
-def dose_response(
-    experiment: str, compound: str, dose: str, unit: str, exclude: tuple[str, ...], output: Path
-) -> None:
-    """Distance of well profiles from the controls by dose, with Spearman's rank correlation."""
-    from dp_assets.orchestration.dose_response_report import DoseColumns, dose_response_report
-
-    pairs = tuple((column, value) for column, _, value in (text.partition("=") for text in exclude))
-    png, responses = dose_response_report(
-        existing_project(), experiment, DoseColumns(compound, dose, pairs, unit)
-    )
-    output.parent.mkdir(parents=True, exist_ok=True)
-    output.write_bytes(png)
-    for found in responses:
-        console.print(
-            f"{found.compound}: Spearman {found.spearman:.3f} over {len(found.doses)} doses "
-            f"({found.wells} wells)"
-        )
-    console.print(f"wrote {output}")
+main.add_command(score)
 
 
 @main.command()

@@ -1,4 +1,4 @@
-"""`dp-assets export`: results in the formats of DeepProfiler and the programs that read its files."""
+"""`dp-assets export`: results in the formats of DeepProfiler, JUMP, AnnData, Morpheus and others."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ PLATES = click.option("--plates", "plate_names", help="Comma-separated plates; a
 
 @click.group()
 def export() -> None:
-    """Write results in DeepProfiler's formats, for pycytominer, CytoTable and others."""
+    """Write results for other programs: pycytominer, JUMP, AnnData, Morpheus, DeepProfiler."""
 
 
 @export.command()
@@ -102,6 +102,53 @@ def checkpoint(experiment: str, epoch: int | None, output: Path) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     export_checkpoint(folder, output, f"checkpoint_{epoch:04d}" if epoch is not None else None)
     console.print(f"wrote {output}")
+
+
+@export.command()
+@project_option
+@click.argument("output", type=click.Path(path_type=Path))
+@click.option("--experiment", required=True, help="Whose profiles.")
+@click.option(
+    "--level",
+    type=click.Choice(["well", "treatment", "site"]),
+    default="well",
+    show_default=True,
+    help="What a row is.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["jump", "csv", "parquet", "h5ad", "gct"]),
+    help="Default: by the ending of OUTPUT (.csv, .csv.gz, .parquet, .h5ad, .gct); jump for a folder.",
+)
+@click.option("--raw", is_flag=True, help="Profiles before normalization and correction.")
+@click.option("--source", help="jump: Metadata_Source. Default: what the profiles say, else dp_assets.")
+@click.option("--csv", "with_csv", is_flag=True, help="jump: a .csv.gz beside every Parquet file, too.")
+@click.option("--force", is_flag=True, help="Overwrite what is there.")
+def profiles(
+    output: Path,
+    experiment: str,
+    level: str,
+    form: str | None,
+    raw: bool,
+    source: str | None,
+    with_csv: bool,
+    force: bool,
+) -> None:
+    """Profiles of all plates as JUMP's files, CSV, Parquet, AnnData or GCT.
+
+    OUTPUT is a file, or the folder below which JUMP's profiles/BATCH/PLATE/PLATE.parquet are written.
+    """
+    from dp_assets.orchestration.profile_exporting import PublishedProfiles, export_profiles, format_of
+
+    published = PublishedProfiles(existing_project().resolve(), experiment)
+    chosen = format_of(output, form)  # type: ignore[arg-type]
+    table = published.raw(level) if raw else published.corrected(level)  # type: ignore[arg-type]
+    written = export_profiles(table, output, chosen, source=source, with_csv=with_csv, overwrite=force)
+    for path in written:
+        console.print(f"wrote {escape(str(path))}")
+    features = sum(not name.startswith("Metadata_") for name in table.column_names)
+    console.print(f"{table.num_rows} {level}s, {features} features")
 
 
 def _say(plate: str, what: str, *, kept: bool, removed: int) -> None:

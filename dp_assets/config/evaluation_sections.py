@@ -4,7 +4,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dp_assets.config.fields import AnyCase, Labels, Name, Number, Section, WholeNumber
+from dp_assets.config.fields import (
+    AnyCase,
+    Ascending,
+    Distinct,
+    Labels,
+    Name,
+    Number,
+    OneOrMore,
+    Section,
+    WholeNumber,
+)
 from dp_assets.config.profile_sections import Preset
 
 Metric = Literal[
@@ -23,6 +33,7 @@ Metric = Literal[
     "label_probes",
     "classifier",
 ]
+HitLevel = Literal["treatment", "well", "site", "cell"]
 METRICS: tuple[Metric, ...] = (
     "nsc",
     "nscb",
@@ -65,8 +76,9 @@ class EvaluationSettings(Section):
         description="compounds that are left out of everything that is shown or scored well by well",
         examples=[["taxol"]],
     )
-    metrics: tuple[Annotated[Metric, AnyCase], ...] = Field(
+    metrics: Annotated[tuple[Annotated[Metric, AnyCase], ...], OneOrMore, Distinct] = Field(
         default=METRICS,
+        min_length=1,
         description="a list of " + ", ".join(f'"{name}"' for name in (*METRICS, "classifier")),
         examples=[["nsc", "nscb", "map"]],
     )
@@ -77,7 +89,7 @@ class EvaluationSettings(Section):
         description="the percentile above which a neighbour is near",
         examples=[99.0],
     )
-    ks: tuple[Annotated[WholeNumber, Field(ge=1)], ...] = Field(
+    ks: Annotated[tuple[Annotated[WholeNumber, Field(ge=1)], ...], OneOrMore, Distinct, Ascending] = Field(
         default=(5, 10, 15, 20, 25, 30, 35, 40, 45, 50),
         min_length=1,
         description="numbers of neighbours for precision@k and recall@k",
@@ -99,8 +111,9 @@ class EvaluationSettings(Section):
     confidence: Number = Field(
         default=0.95, gt=0, lt=1, description="the level of confidence intervals", examples=[0.95]
     )
-    first_hit_levels: tuple[Annotated[Literal["treatment", "well", "site", "cell"], AnyCase], ...] = Field(
+    first_hit_levels: Annotated[tuple[Annotated[HitLevel, AnyCase], ...], OneOrMore, Distinct] = Field(
         default=("treatment", "well", "site"),
+        min_length=1,
         description='a list of "treatment", "well", "site" and "cell"',
         examples=[["treatment", "well"]],
     )

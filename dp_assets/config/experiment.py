@@ -148,13 +148,18 @@ class Experiment:
 
     @property
     def stages(self) -> tuple[Stage, ...]:
-        """The stages this file describes, in the order of work."""
+        """The stages this file describes, in the order of work.
+
+        An experiment on another program's features has none of the stages that work on images.
+        """
+        if self.has_features:
+            return (Stage.SCORING,)
         described = {
             Stage.PREPARATION: self.has_preparation,
             Stage.CROPS: self.has_crops,
             Stage.TRAINING: self.has_training,
             Stage.PROFILING: self.has_profile,
-            Stage.SCORING: self.has_profile or self.has_features,
+            Stage.SCORING: self.has_profile,
         }
         return tuple(stage for stage, is_described in described.items() if is_described)
 

@@ -39,6 +39,10 @@ def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
+def _ascending(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    return tuple(sorted(values))
+
+
 def _lower(value: object) -> object:
     return value.strip().lower() if isinstance(value, str) else value
 
@@ -47,8 +51,12 @@ WholeNumber = Annotated[int, BeforeValidator(_not_a_truth_value)]
 Number = Annotated[float, BeforeValidator(_not_a_truth_value), Field(allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1)]
 Label = Annotated[str, BeforeValidator(as_label)]
-Names = Annotated[tuple[Name, ...], BeforeValidator(_as_list), AfterValidator(_distinct)]
-Labels = Annotated[tuple[Label, ...], BeforeValidator(_as_list), AfterValidator(_distinct)]
+# Around a tuple: one entry may be written without brackets, and no entry twice.
+OneOrMore = BeforeValidator(_as_list)
+Distinct = AfterValidator(_distinct)
+Ascending = AfterValidator(_ascending)
+Names = Annotated[tuple[Name, ...], OneOrMore, Distinct]
+Labels = Annotated[tuple[Label, ...], OneOrMore, Distinct]
 # Put in front of a Literal: words are understood in any case.
 AnyCase = BeforeValidator(_lower)
 

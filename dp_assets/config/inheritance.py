@@ -7,6 +7,7 @@ from typing import Any
 
 from dp_assets.config.errors import ConfigurationError
 from dp_assets.config.reading import Document, read_document
+from dp_assets.config.spellings import without_other_spellings
 
 KEY = "extends"
 
@@ -67,4 +68,5 @@ def _read(path: Path, chain: tuple[Path, ...]) -> Document:
         )
     base = _read(target, (*chain, target))
     own = {key: value for key, value in document.data.items() if key != KEY}
-    return replace(document, data=merged(base.data, own), warnings=(*base.warnings, *document.warnings))
+    data = merged(without_other_spellings(base.data, own), own)
+    return replace(document, data=data, warnings=(*base.warnings, *document.warnings))

@@ -8,11 +8,12 @@ from typing import Any
 from dp_assets.config.errors import ConfigurationError
 from dp_assets.config.inheritance import merged
 from dp_assets.config.reading import Document, parse_value
+from dp_assets.config.spellings import without_other_spellings
 from dp_assets.config.unknown_keys import unknown_keys
 
 VARIABLE = "DP_SET"
 # Sections that say which stages an experiment has.
-STAGES = ("prepare", "train", "profile")
+STAGES = ("prepare", "train", "profile", "features")
 _REMEDY = "Write a key with its section, and a value: train.model.params.learning_rate=0.01."
 
 
@@ -81,7 +82,7 @@ def with_assignments(data: Mapping[str, Any], assignments: Sequence[str]) -> dic
         change: dict[str, Any] = {path[-1]: value}
         for part in reversed(path[:-1]):
             change = {part: change}
-        result = merged(result, change)
+        result = merged(without_other_spellings(result, change), change)
     return result
 
 

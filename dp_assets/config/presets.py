@@ -22,6 +22,7 @@ CONCENTRATIONS = ("Concentration", "Dose", "mmoles_per_liter", "mg_per_ml")
 BATCHES = ("Batch",)
 REPLICATES = ("Replicate",)
 _UNKNOWN = ExpectedCounts()
+_SAMPLES, _SOLVENT = ("broad_sample", "Treatment", "Compound"), ("DMSO",)
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ def _cell_painting(
         columns=columns,
         label_separator=separator,
         expected=ExpectedCounts(treatments=treatments),
+        # The published sets are those with a known mechanism: only these are each other's neighbours.
+        labelled_only=treatments is not None,
     )
 
 
@@ -101,12 +104,8 @@ PRESETS: dict[Preset, PresetValues] = {
         labelled_only=True,
     ),
     "cell_painting": _cell_painting(1e-2),
-    "bbbc022": _cell_painting(
-        1e-3, _with(control=("broad_sample",), control_values=("DMSO",)), treatments=995
-    ),
-    "bbbc036": _cell_painting(
-        1e-3, _with(control=("broad_sample",), control_values=("DMSO",)), treatments=1550
-    ),
+    "bbbc022": _cell_painting(1e-3, _with(control=_SAMPLES, control_values=_SOLVENT), treatments=995),
+    "bbbc036": _cell_painting(1e-3, _with(control=_SAMPLES, control_values=_SOLVENT), treatments=1550),
     "taorf": _cell_painting(
         1e-4,
         _with(

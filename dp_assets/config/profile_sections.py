@@ -8,7 +8,17 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from dp_assets.config.fields import AnyCase, Labels, Name, Names, Number, Section, WholeNumber
+from dp_assets.config.fields import (
+    AnyCase,
+    Distinct,
+    Labels,
+    Name,
+    Names,
+    Number,
+    OneOrMore,
+    Section,
+    WholeNumber,
+)
 
 Preset = Literal["custom", "bbbc021", "cell_painting", "bbbc022", "bbbc036", "taorf"]
 Summary = Literal["mean", "median"]
@@ -27,9 +37,10 @@ SelectionOperation = Literal[
 class ProfilesSettings(Section):
     """``profiles``: how the features of cells become profiles of sites, wells and treatments."""
 
-    preset: Annotated[Preset, AnyCase] = Field(
-        default="custom",
-        description='"custom", "bbbc021", "cell_painting", "bbbc022", "bbbc036" or "taorf"',
+    preset: Annotated[Preset, AnyCase] | None = Field(
+        default=None,
+        description='"custom", "bbbc021", "cell_painting", "bbbc022", "bbbc036" or "taorf"; '
+        "that of evaluation unless given",
         examples=["cell_painting"],
     )
     aggregation: Annotated[Summary, AnyCase] | None = Field(
@@ -138,7 +149,7 @@ class CorrectionSettings(Section):
 class FeatureSelectionSettings(Section):
     """``profiles.feature_selection``: which features stay, by pycytominer's ``feature_select``."""
 
-    operations: tuple[Annotated[SelectionOperation, AnyCase], ...] = Field(
+    operations: Annotated[tuple[Annotated[SelectionOperation, AnyCase], ...], OneOrMore, Distinct] = Field(
         default=(),
         description='a list of "variance_threshold", "correlation_threshold", "drop_na_columns", '
         '"drop_outliers", "blocklist" and "noise_removal"',
@@ -178,7 +189,7 @@ class FeatureSelectionSettings(Section):
 class RegularizationSweepSettings(Section):
     """``profiles.regularization_sweep``: which lambda the scores would choose, and how that one does."""
 
-    values: tuple[Annotated[Number, Field(gt=0)], ...] = Field(
+    values: Annotated[tuple[Annotated[Number, Field(gt=0)], ...], OneOrMore, Distinct] = Field(
         default=(1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6),
         min_length=1,
         description="the values of lambda to try",

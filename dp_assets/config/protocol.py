@@ -74,6 +74,11 @@ class ProfileColumns(_Settled):
     required: tuple[str, ...] = ()
     batch_from_plate: bool = False
 
+    @property
+    def names_controls(self) -> bool:
+        """Whether it is said which wells are controls."""
+        return bool(self.control and self.control_values)
+
 
 class ExpectedCounts(_Settled):
     """What a published set should come to; None where nothing is known."""
@@ -104,7 +109,8 @@ class ProfileProtocol(_Settled):
 
 
 class EvaluationProtocol(_Settled):
-    """Everything about scores. `settings` holds the numbers; its columns and preset are worked in here.
+    """Everything about scores. `settings` holds metrics and numbers; its columns and preset are None there,
+    as they are worked in here and in the profiles' columns.
 
     `label_separator` is "" where a treatment has one label.
     """

@@ -1,4 +1,4 @@
-"""Older spellings of keys, and keys that had an effect once (behaviour notes, section 7).
+"""Other spellings of keys, and keys that had an effect once (behaviour notes, section 7).
 
 Sections are named by their path in the file; "" is the file itself.
 """
@@ -8,7 +8,7 @@ from typing import Any
 
 from dp_assets.config.errors import Problem
 
-# section -> {older spelling: key used here}
+# section -> {other spelling: key used here}; those of `profiles` are the ones that papers and notebooks use
 OLDER_SPELLINGS: dict[str, dict[str, str]] = {
     "dataset.metadata": {"control_id": "control_value"},
     "train.partition": {"training_values": "training", "validation_values": "validation"},
@@ -85,3 +85,39 @@ def with_current_spelling(
             renamed[current] = data[key]
             spelled[current] = key
     return renamed, spelled, problems
+
+
+def without_other_spellings(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a file without those that ``changes`` gives under another name of the same key.
+
+    For laying one file over another: ``lambda`` in the one and ``regularization`` in the other are one
+    setting, and no contradiction.
+
+    Parameters
+    ----------
+    base, changes : whole files.
+    """
+    result = dict(base)
+    for section, names in OLDER_SPELLINGS.items():
+        replaced = {
+            other
+            for older, current in names.items()
+            for name, other in ((older, current), (current, older))
+            if name in _at(changes, section)
+        }
+        if replaced & _at(result, section).keys():
+            result = _pruned(result, section.split("."), replaced)
+    return result
+
+
+def _at(data: Mapping[str, Any], section: str) -> Mapping[str, Any]:
+    node: Any = data
+    for part in section.split("."):
+        node = node.get(part) if isinstance(node, Mapping) else None
+    return node if isinstance(node, Mapping) else {}
+
+
+def _pruned(node: Mapping[str, Any], path: list[str], keys: set[str]) -> dict[str, Any]:
+    if not path:
+        return {key: value for key, value in node.items() if key not in keys}
+    return {**node, path[0]: _pruned(node[path[0]], path[1:], keys)}

@@ -13,6 +13,8 @@ from dp_assets.config.validation import check_settings
 
 SWEEPS_FOLDER = Path("inputs") / "config" / "sweeps"
 MOST_VARIANTS = 10_000
+# Sections that say what is done with features.
+_AFTER_TRAINING = ("profiles", "evaluation", "features")
 
 
 class Range(Section):
@@ -122,7 +124,20 @@ def load_sweep(root: Path, name: str) -> tuple[str, SweepSettings]:
     if reading.settings is None or unknown:
         raise ConfigurationError([*unknown, *reading.problems])
     Overrides(tuple(f"{key}=0" for key in reading.settings.keys)).check(str(path))
+    _require_training_keys(reading.settings.keys, path)
     return path.stem, reading.settings
+
+
+def _require_training_keys(keys: tuple[str, ...], path: Path) -> None:
+    """Refuse keys that no training reads: every variant would have the same score."""
+    after = [key for key in keys if key.partition(".")[0].strip() in _AFTER_TRAINING]
+    if after:
+        raise ConfigurationError(
+            f"{', '.join(after)} changes what is done with features, not the training that a sweep scores",
+            where=str(path),
+            remedy="Write an experiment for each value that extends the first, and look at the comparison; "
+            "for lambda there is the correction_sweep of every experiment (profiles.regularization_sweep).",
+        )
 
 
 def _find(folder: Path, name: str) -> Path:

@@ -22,6 +22,8 @@ UNTREATED, POSITIVE = "untreated", "wortmannin"
 WORTMANNIN_NM = (0.98, 1.95, 3.91, 7.81, 15.63, 31.25, 62.5, 125.0, 250.0)
 LY294002_UM = (0.31, 0.63, 1.25, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0)
 POSITIVE_NM = 150.0
+# Both drugs inhibit phosphoinositide 3-kinase, which keeps FKHR out of the nucleus.
+MECHANISM = "PI3K inhibitor"
 
 
 def bbbc013_files(server: str = SERVER) -> list[PublicFile]:
@@ -87,6 +89,7 @@ def bbbc013_index() -> pd.DataFrame:
                     "Compound": compound,
                     "Concentration": f"{dose:g}",
                     "Concentration_Unit": unit,
+                    "MOA": "" if compound == UNTREATED else MECHANISM,
                     "Control": control,
                     "Replicate": str(row % 4 + 1),
                     "Split": "Validation" if row % 4 == 3 else "Training",

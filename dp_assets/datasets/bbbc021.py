@@ -85,6 +85,8 @@ def write_bbbc021_index(root: Path, images_table: Path, mechanisms_table: Path, 
     if path.exists():
         there = pd.read_csv(path, dtype=str, keep_default_na=False)
         index = pd.concat([there, index]).drop_duplicates(KEY, keep="last")
+        # An index of an earlier version has no batches.
+        index["Batch"] = index["Batch"].fillna(_batch(index["Metadata_Plate"]))
     path.parent.mkdir(parents=True, exist_ok=True)
     write_bytes(path, index.sort_values(KEY).to_csv(index=False).encode())
     return len(index)
@@ -94,7 +96,7 @@ def bbbc021_index(images_table: Path, mechanisms_table: Path, plates: Sequence[s
     """The image index of some plates, all text.
 
     Columns: plate, well and site; image paths of DAPI, Tubulin and Actin; Compound, Concentration (uM),
-    Treatment (`compound_concentration`), MOA (empty where it is not known) and Replicate.
+    Treatment (`compound_concentration`), MOA (empty where it is not known), Batch (the week) and Replicate.
 
     Raises
     ------
@@ -120,10 +122,16 @@ def bbbc021_index(images_table: Path, mechanisms_table: Path, plates: Sequence[s
             "Concentration": concentration,
             "Treatment": compound + "_" + concentration,
             "MOA": _mechanism(compound, _doses(concentration, images_table), mechanisms_table),
+            "Batch": _batch(plate),
             "Replicate": images["Replicate"],
         }
     )
     return frame.sort_values(KEY).reset_index(drop=True)
+
+
+def _batch(plate: pd.Series) -> pd.Series:
+    """The week that a plate is of: `Week1` of `Week1_22123`."""
+    return plate.str.partition("_")[0]
 
 
 def _mechanism(compound: pd.Series, doses: list[float], mechanisms_table: Path) -> list[str]:

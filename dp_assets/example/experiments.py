@@ -103,6 +103,10 @@ def experiment_configuration(
             "checkpoint": f"checkpoint_{epochs:04d}.hdf5",
             "batch_size": 2 * batch_size,
         },
+        # The wells of a compound differ in dose, and each dose is there once: all of them are its replicates.
+        "profiles": {"treatment_fields": ["Compound"]},
+        # There are few compounds to be neighbours.
+        "evaluation": {"ks": [1, 2, 5]},
     }
 
 

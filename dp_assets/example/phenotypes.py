@@ -99,6 +99,32 @@ TREATED: Mapping[str, Phenotype] = MappingProxyType(
     }
 )
 
+# What each treatment is said to do, and the two compounds that are said to do it.
+MECHANISMS: Mapping[str, str] = MappingProxyType(
+    {
+        "Nuclidol": "Nuclear swelling",
+        "Mitofragin": "Mitochondrial fission",
+        "Rotundin": "Cell rounding",
+    }
+)
+PREPARATIONS = ("A", "B")
+
+
+def mechanism_of(treatment: str) -> str:
+    """The mechanism of a treatment; "" for the control."""
+    return MECHANISMS.get(treatment, "")
+
+
+def compound_of(treatment: str, plate: int) -> str:
+    """The compound that plate number `plate` (from 0) has of a treatment: `Nuclidol-A`, `Nuclidol-B`, ...
+
+    The compounds of a treatment look alike and share no plate: a representation shows whether it finds
+    the mechanism across compounds and batches.
+    """
+    if treatment == CONTROL:
+        return CONTROL
+    return f"{treatment}-{PREPARATIONS[plate % len(PREPARATIONS)]}"
+
 
 def treatments() -> tuple[str, ...]:
     """The control first, then the treatments in the order they are listed here."""

@@ -10,7 +10,7 @@ import pandas as pd
 import tifffile
 
 from dp_assets.example.microscope import Microscope, set_up_microscope
-from dp_assets.example.phenotypes import CONTROL, phenotype_of
+from dp_assets.example.phenotypes import CONTROL, mechanism_of, phenotype_of
 from dp_assets.example.scene import SceneSettings, draw_scene
 from dp_assets.example.textures import TextureBank, make_textures
 
@@ -25,7 +25,9 @@ class WellPlan:
     Attributes
     ----------
     plate, well : names.
-    treatment : `DMSO` or one of the invented compounds.
+    treatment : `DMSO` or one of the invented treatments; decides how cells look.
+    compound : what was given: one of the compounds of the treatment.
+    batch : the batch that the plate was imaged in.
     concentration : micromolar; 0 for the control.
     strength : how much of the compound's full effect the cells show, 0 to 1.
     replicate : 1, 2, ... among the wells of this treatment and concentration.
@@ -35,6 +37,8 @@ class WellPlan:
     plate: str
     well: str
     treatment: str
+    compound: str
+    batch: str
     concentration: float
     strength: float
     replicate: int
@@ -152,6 +156,9 @@ def _index_row(well: WellPlan, site: int) -> dict[str, str]:
         "Treatment": well.treatment,
         "Concentration": f"{well.concentration:g}",
         "Replicate": str(well.replicate),
+        "Compound": well.compound,
+        "MOA": mechanism_of(well.treatment),
+        "Batch": well.batch,
         "Split": well.split,
     }
 

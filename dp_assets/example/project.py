@@ -5,7 +5,7 @@ from pathlib import Path
 
 from dp_assets.example.cells import CHANNELS
 from dp_assets.example.experiments import NETWORKS, experiment_configuration, write_configuration
-from dp_assets.example.phenotypes import CONTROL, treatments
+from dp_assets.example.phenotypes import CONTROL, compound_of, treatments
 from dp_assets.example.plates import ExampleSummary, ImagingPlan, Progress, WellPlan, write_plates
 from dp_assets.example.scene import SceneSettings
 
@@ -31,7 +31,9 @@ def write_example_project(
 
     Every plate holds 16 wells: the control and three invented treatments, four wells each. Wells of a
     treatment differ in dose; one dose of each is held out for validation, another one on every plate, so that
-    both plates and all treatments are in both splits. The same arguments write the same files.
+    both plates and all treatments are in both splits. Each plate is a batch and has a compound of its own for
+    every treatment, so that compounds with the same mechanism are in different batches. The same arguments
+    write the same files.
 
     Parameters
     ----------
@@ -72,6 +74,8 @@ def plan_plates(plates: int) -> list[WellPlan]:
                         plate=f"DEMO{plate + 1:05d}",
                         well=f"{chr(FIRST_ROW + row)}{FIRST_COLUMN + column:02d}",
                         treatment=treatment,
+                        compound=compound_of(treatment, plate),
+                        batch=str(plate + 1),
                         concentration=0.0 if is_control else DOSES[dose],
                         strength=0.0 if is_control else EFFECTS[dose],
                         replicate=plate * len(DOSES) + dose + 1 if is_control else plate + 1,

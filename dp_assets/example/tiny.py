@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dp_assets.example.experiments import experiment_configuration, write_configuration
-from dp_assets.example.phenotypes import CONTROL, treatments
+from dp_assets.example.phenotypes import CONTROL, compound_of, treatments
 from dp_assets.example.plates import ExampleSummary, ImagingPlan, WellPlan, write_plates
 from dp_assets.example.project import summarise
 from dp_assets.example.scene import SceneSettings
@@ -70,6 +70,8 @@ def _plan(plates: int, wells: int) -> list[WellPlan]:
             plate=f"TINY{plate + 1:05d}",
             well=f"A{well + 1:02d}",
             treatment=treated if well % 2 else CONTROL,
+            compound=compound_of(treated if well % 2 else CONTROL, plate),
+            batch=str(plate + 1),
             concentration=10.0 if well % 2 else 0.0,
             strength=1.0 if well % 2 else 0.0,
             replicate=plate * ((wells + 1) // 2) + well // 2 + 1,

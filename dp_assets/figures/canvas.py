@@ -6,9 +6,10 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from dp_assets.figures.preview import fit_preview
+from dp_assets.figures.preview import PREVIEW_BYTES, fit_preview
 
 DOTS_PER_INCH = 110
+RICH_BYTES = 150_000  # the limit of figures with thousands of points or wells
 INK, QUIET, RULE, PAPER = "#1f2933", "#66727f", "#dfe4e9", "#ffffff"
 # Okabe and Ito's palette (2008), readable with any colour vision; yellow is left out as too faint on white.
 SERIES_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9", "#e69f00", "#4d4d4d", "#8c510a")
@@ -52,11 +53,11 @@ def plain(label: str, longest: int = LONGEST_LABEL) -> str:
     return "\N{THIN SPACE}" + text if text.startswith("_") else text
 
 
-def to_png(figure: Figure, *, photographs: bool = False) -> bytes:
-    """The figure as PNG bytes small enough for a preview; say if it is mostly images of cells."""
+def to_png(figure: Figure, *, photographs: bool = False, limit: int = PREVIEW_BYTES) -> bytes:
+    """The figure as a PNG of at most `limit` bytes; say if it is mostly images of cells."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png", bbox_inches="tight", pad_inches=0.1)
-    return fit_preview(stream.getvalue(), photographs=photographs)
+    return fit_preview(stream.getvalue(), limit, photographs=photographs)
 
 
 def message_figure(title: str, message: str) -> bytes:

@@ -96,7 +96,7 @@ def _one_chart(series: Sequence[_Series], controls: np.ndarray, unit: str, dista
     _draw_controls(axes, controls, labelled=True)
     for i, one in enumerate(series):
         _draw_series(axes, one, SERIES_COLOURS[i])
-    _finish_axes(axes, series, most_ticks=8)
+    finish_dose_axes(axes, _all_doses(series), most_ticks=8)
     axes.set_xlabel(f"dose ({plain(unit)}, log scale)")
     axes.set_ylabel(plain(distance_name))
     figure.legend(
@@ -127,7 +127,7 @@ def _panels(series: Sequence[_Series], controls: np.ndarray, unit: str, distance
             f"{plain(one.name)}\n{_rho_text(one)}", fontsize=SMALL_SIZE, color=INK, loc="left", pad=3
         )
     for axes in panels[: len(shown)]:
-        _finish_axes(axes, shown, most_ticks=4)
+        finish_dose_axes(axes, _all_doses(shown), most_ticks=4)
     figure.supxlabel(f"dose ({plain(unit)}, log scale)", fontsize=LABEL_SIZE, color=INK)
     figure.supylabel(plain(distance_name), fontsize=LABEL_SIZE, color=INK)
     return to_png(figure)
@@ -158,8 +158,12 @@ def _rho_text(one: _Series) -> str:
     )
 
 
-def _finish_axes(axes: Axes, series: Sequence[_Series], most_ticks: int) -> None:
-    steps = np.unique(np.concatenate([one.doses for one in series]))
+def _all_doses(series: Sequence[_Series]) -> np.ndarray:
+    return np.unique(np.concatenate([one.doses for one in series]))
+
+
+def finish_dose_axes(axes: Axes, steps: np.ndarray, most_ticks: int) -> None:
+    """A logarithmic axis of doses; `steps` are the different ones, ticks as long as there are few."""
     axes.set_xscale("log")
     if len(steps) <= most_ticks:
         axes.set_xticks(steps)

@@ -66,7 +66,7 @@ def _plate(values: Mapping[str, float], layout: PlateLayout, title: str, unit: s
     _draw_wells(axes, layout, by_position, scale, colours)
     if layout.cols == 12:
         _write_values(axes, by_position, scale)
-    _number_axes(axes, layout)
+    number_axes(axes, layout)
     _colour_bar(figure, axes, scale, unit)
     return to_png(figure)
 
@@ -118,7 +118,8 @@ def _write_values(axes: Axes, values: Mapping[tuple[int, int], float], scale: No
             axes.text(col, row, text, ha="center", va="center", fontsize=7, color=colour)
 
 
-def _number_axes(axes: Axes, layout: PlateLayout) -> None:
+def number_axes(axes: Axes, layout: PlateLayout) -> None:
+    """Letters and numbers of a plate around axes that have a unit per well."""
     every = 1 if layout.cols <= 24 else 4
     columns, rows = range(0, layout.cols, every), range(0, layout.rows, every)
     axes.set_xticks(list(columns), [str(col + 1) for col in columns])

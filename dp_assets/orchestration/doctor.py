@@ -16,6 +16,7 @@ from dp_assets.config.project import Project, load_project
 from dp_assets.networks.devices import list_devices
 from dp_assets.orchestration.crop_inputs import is_full_image
 from dp_assets.orchestration.doctor_inputs import examine_images, examine_locations
+from dp_assets.orchestration.doctor_profiles import examine_profiles, site_annotations
 from dp_assets.orchestration.examination import Examination, attempt
 from dp_assets.orchestration.experiment_checks import experiment_problems
 from dp_assets.orchestration.lanes import unavailable
@@ -37,7 +38,8 @@ def examine(root: Path, *, read_images: bool = True) -> Iterator[Examination]:
 
     Parameters
     ----------
-    read_images : read every image file (finds truncated ones); otherwise only look whether they are there.
+    read_images : read every image file (finds truncated ones) and every feature table; otherwise only look
+        whether they are there.
 
     Yields
     ------
@@ -53,6 +55,7 @@ def examine(root: Path, *, read_images: bool = True) -> Iterator[Examination]:
     resource = ProjectResource.of(project)
     yield _examine_networks(project, resource)
     images = project.reference.sections.images.settings if project.reference is not None else None
+    index: pa.Table | None = None
     if images is not None:
         found = Examination("image index")
         index = attempt(found, lambda: read_index(resource.index_location(), images.channels))
@@ -67,6 +70,7 @@ def examine(root: Path, *, read_images: bool = True) -> Iterator[Examination]:
             if any(not is_full_image(settings) for settings in crops):
                 yield examine_locations(resource, index, (images.height, images.width))
             yield _examine_disk(resource, index, images.channels)
+    yield _examine_profiles(project, resource, index, read=read_images)
     yield _examine_device()
     yield _examine_instance(resource)
 
@@ -78,7 +82,7 @@ def _examine_configuration(found: Examination, project: Project) -> None:
     for experiment in project.experiments.values():
         found.problems += unavailable(experiment)
         found.warnings += experiment.warnings
-    if project.reference is None and not project.broken:
+    if not project.experiments and not project.broken:
         found.problems.append(
             Problem(
                 "there is no experiment configuration",
@@ -105,6 +109,20 @@ def _examine_experiments(project: Project, index: pa.Table, resource: ProjectRes
     usable = {name: found for name, found in project.experiments.items() if not unavailable(found)}
     problems = experiment_problems(usable, index, resource)
     return Examination("experiments", f"{len(usable)} can be run", problems)
+
+
+def _examine_profiles(
+    project: Project, resource: ProjectResource, index: pa.Table | None, *, read: bool
+) -> Examination:
+    usable = [experiment for experiment in project.experiments.values() if not unavailable(experiment)]
+    images = project.reference.sections.images.settings if project.reference is not None else None
+    if index is None or images is None:
+        return examine_profiles(usable, resource, None, read=read)
+    unread = Examination("image index")
+    sites = attempt(unread, lambda: site_annotations(index, images.channels))
+    found = examine_profiles(usable, resource, sites, read=read)
+    found.problems[:0] = unread.problems
+    return found
 
 
 def _examine_disk(resource: ProjectResource, index: pa.Table, channels: tuple[str, ...]) -> Examination:

@@ -1,4 +1,4 @@
-"""Jobs with the handbook's names: prepare, export_single_cells, train, profile."""
+"""Jobs with the handbook's names: prepare, export_single_cells, train, profile, evaluate."""
 
 import dagster as dg
 
@@ -9,7 +9,8 @@ DESCRIPTIONS = {
     "prepare": "Describe a plate, correct its illumination and compress its images.",
     "export_single_cells": "Cut every cell of a plate into crop stores.",
     "train": "Collect the training sets and make the models of all experiments.",
-    "profile": "Compute the features of every cell of a plate and its well profiles.",
+    "profile": "Compute the features of every cell of a plate and its site and well profiles.",
+    "evaluate": "Correct and score the profiles of all plates, experiment by experiment.",
 }
 PLATE_STAGES = ("prepare", "export_single_cells", "profile")
 

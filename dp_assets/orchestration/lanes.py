@@ -1,20 +1,30 @@
 """The asset graph of a project: shared assets once, a lane of assets per experiment."""
 
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import dagster as dg
 
 from dp_assets.config.errors import Problem
 from dp_assets.config.experiment import Experiment
 from dp_assets.config.project import Project
+from dp_assets.config.sections import ImagesSettings
 from dp_assets.config.stages import CropSettings, Stage
 from dp_assets.imaging import basic
+from dp_assets.orchestration.assets.comparison import comparison_asset
+from dp_assets.orchestration.assets.corrected_profiles import corrected_sites_asset, profiles_asset
+from dp_assets.orchestration.assets.correction_sweep import correction_sweep_asset
+from dp_assets.orchestration.assets.evaluation import evaluation_asset
+from dp_assets.orchestration.assets.experiment_features import cell_features_asset
 from dp_assets.orchestration.assets.experiment_model import trained_model_asset, training_set_asset
-from dp_assets.orchestration.assets.experiment_profiles import cell_features_asset, well_profiles_asset
+from dp_assets.orchestration.assets.external_profiles import external_profiles_asset
 from dp_assets.orchestration.assets.plate_outlines import plate_outlines_asset
+from dp_assets.orchestration.assets.plate_profiles import site_profiles_asset, well_profiles_asset
 from dp_assets.orchestration.assets.plates import image_index_asset, plate_assets
 from dp_assets.orchestration.assets.preparation import preparation_assets
+from dp_assets.orchestration.assets.profile_map import profile_map_asset
 from dp_assets.orchestration.assets.single_cells import PREFIX, single_cells_asset
+from dp_assets.orchestration.assets.treatment_profiles import similarity_asset, treatment_profiles_asset
 from dp_assets.orchestration.grey_levels import needs_plate_statistics
 
 
@@ -54,8 +64,23 @@ def project_graph(project: Project) -> ProjectGraph:
             lanes[experiment.name] = experiment
     images = reference.sections.images.settings if reference is not None else None
     if images is None:
-        graph.add("index", image_index_asset(()))
-        return graph
+        if not lanes:
+            graph.add("index", image_index_asset(()))
+    else:
+        _add_images(graph, project, lanes, images)
+    for experiment in lanes.values():
+        _add_lane(graph, experiment, project.root)
+    scored = [experiment for experiment in lanes.values() if Stage.SCORING in experiment.stages]
+    if len(scored) > 1:
+        graph.add("evaluate", comparison_asset(scored))
+    graph.lanes = {name: _needed(graph, experiment) for name, experiment in lanes.items()}
+    return graph
+
+
+def _add_images(
+    graph: ProjectGraph, project: Project, lanes: dict[str, Experiment], images: ImagesSettings
+) -> None:
+    """What all experiments that start from images share."""
     graph.add("index", image_index_asset(images.channels))
     graph.add("prepare", *plate_assets(images))
     if any(_masks_cells(experiment) for experiment in lanes.values()):
@@ -66,22 +91,15 @@ def project_graph(project: Project) -> ProjectGraph:
     if described:
         graph.add("prepare", *preparation_assets(described[0]))
     _add_crop_sets(graph, lanes)
-    for experiment in lanes.values():
-        _add_lane(graph, experiment)
-    graph.lanes = {name: _needed(graph, experiment) for name, experiment in lanes.items()}
-    return graph
 
 
 def _needed(graph: ProjectGraph, experiment: Experiment) -> dict[str, list[dg.AssetKey]]:
     """What an experiment needs of every job: all of the plates' own assets, its crop set, its lane."""
     crops = experiment.crops() if Stage.CROPS in experiment.stages else None
     own = {experiment.name} if crops is None else {experiment.name, f"{PREFIX}/{crops.set_name}"}
+    shared = () if experiment.has_features else ("index", "prepare")
     return {
-        stage: [
-            key
-            for key in keys
-            if stage in ("index", "prepare") or key.path[0] in own or key.to_user_string() in own
-        ]
+        stage: [key for key in keys if stage in shared or key.path[0] in own or key.to_user_string() in own]
         for stage, keys in graph.stages.items()
     }
 
@@ -104,13 +122,32 @@ def _add_crop_sets(graph: ProjectGraph, lanes: dict[str, Experiment]) -> None:
             graph.add("export_single_cells", single_cells_asset(settings, label))
 
 
-def _add_lane(graph: ProjectGraph, experiment: Experiment) -> None:
+def _add_lane(graph: ProjectGraph, experiment: Experiment, root: Path) -> None:
     if experiment.has_training:
         graph.add("train", training_set_asset(experiment))
     if experiment.has_training or experiment.has_profile:
         graph.add("train", trained_model_asset(experiment))
     if experiment.has_profile:
-        graph.add("profile", cell_features_asset(experiment), well_profiles_asset(experiment))
+        graph.add("profile", cell_features_asset(experiment))
+        graph.add("profile", site_profiles_asset(experiment), well_profiles_asset(experiment))
+    if experiment.has_features:
+        graph.add("evaluate", external_profiles_asset(experiment))
+    if Stage.SCORING in experiment.stages:
+        graph.add("evaluate", *_scoring_assets(experiment, str(root)))
+
+
+def _scoring_assets(experiment: Experiment, root: str) -> list[dg.AssetsDefinition]:
+    made = [
+        corrected_sites_asset(experiment, root),
+        profiles_asset(experiment, root),
+        treatment_profiles_asset(experiment),
+        similarity_asset(experiment),
+        profile_map_asset(experiment),
+        evaluation_asset(experiment),
+    ]
+    if experiment.scoring().profiles.correction.method != "none":
+        made.append(correction_sweep_asset(experiment, root))
+    return made
 
 
 def unavailable(experiment: Experiment) -> tuple[Problem, ...]:

@@ -1,5 +1,6 @@
 """The parts of an asset's result that all stages share: check results, failures, pictures."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -29,6 +30,13 @@ def checks(key: dg.AssetKey, *names: str) -> list[dg.AssetCheckSpec]:
     return [dg.AssetCheckSpec(name, asset=key, description=DESCRIPTIONS[name]) for name in names]
 
 
+def blocking_checks(key: dg.AssetKey, *names: str) -> list[dg.AssetCheckSpec]:
+    """Checks that keep later assets from being made of a result that would mislead."""
+    return [
+        dg.AssetCheckSpec(name, asset=key, blocking=True, description=DESCRIPTIONS[name]) for name in names
+    ]
+
+
 DESCRIPTIONS = {
     SITES_CHECK: "Every field of view of the plate could be used.",
     "configured_size": "Images have the width and height that the configuration states.",
@@ -40,21 +48,36 @@ DESCRIPTIONS = {
     "classes_validated": "Every class has cells in both splits.",
     "learned": "The validation accuracy is above chance.",
     "wells_complete": "Every well of the plate has enough cells for a profile.",
+    "sites_profiled": "Every field of view of the plate has enough cells for a profile.",
+    "one_treatment_per_well": "A well has one treatment, compound and label, and a treatment one label.",
+    "controls_per_plate": "Every plate has two control wells, where profiles are corrected against them.",
+    "no_missing_values": "Every feature of every profile is a finite number.",
+    "controls_whitened": "The corrected controls have mean 0 and the covariance that the formula promises.",
+    "wells_agree": "The wells of the image index are those with profiles.",
+    "batches_not_confounded": "No label lies in a single batch, where there are several.",
+    "expected_counts": "Treatments and labels are as many as in the published set of the preset.",
     "plates_listed": "Every registered plate is still listed in the index.",
 }
 
 
-def check(name: str, passed: bool, *, warn: bool = True, **metadata: Any) -> dg.AssetCheckResult:
-    """A check result; `warn` checks never look like errors."""
+def check(
+    name: str, passed: bool, *, warn: bool = True, asset: dg.AssetKey | None = None, **metadata: Any
+) -> dg.AssetCheckResult:
+    """A check result; `warn` checks never look like errors. `asset` is for steps that make several."""
     severity = dg.AssetCheckSeverity.WARN if warn else dg.AssetCheckSeverity.ERROR
-    return dg.AssetCheckResult(check_name=name, passed=passed, severity=severity, metadata=metadata)
+    return dg.AssetCheckResult(
+        check_name=name, passed=passed, severity=severity, metadata=metadata, asset_key=asset
+    )
 
 
-def schema_check(table: pa.Table | pa.Schema, name: str) -> dg.AssetCheckResult:
+def schema_check(
+    table: pa.Table | pa.Schema, name: str, asset: dg.AssetKey | None = None
+) -> dg.AssetCheckResult:
     """The schema check of a table, or of a stream's schema."""
     schema = SCHEMAS[name]
     problems = schema.problems(table) if isinstance(table, pa.Table) else schema.schema_problems(table)
-    return check(SCHEMA_CHECK, not problems, warn=False, problems="\n".join(map(str, problems)) or "none")
+    shown = "\n".join(map(str, problems)) or "none"
+    return check(SCHEMA_CHECK, not problems, warn=False, asset=asset, problems=shown)
 
 
 def sites_check(failures: Sequence[SiteFailure]) -> dg.AssetCheckResult:
@@ -79,6 +102,11 @@ def identified(table: pa.Table) -> tuple[pa.Table, dg.DataVersion]:
     """The table with a fingerprint of its content in its provenance, and that as data version."""
     content = fingerprint_table(table)
     return with_provenance(table, fingerprint=content), dg.DataVersion(content)
+
+
+def number(value: float) -> float | str:
+    """A number for the asset's page; "none" for what is no number (the page cannot show it)."""
+    return value if math.isfinite(value) else "none"
 
 
 def picture(png: bytes, alt: str) -> dg.MarkdownMetadataValue:

@@ -20,7 +20,7 @@ from dp_assets.orchestration.partitions import PLATES
 from dp_assets.orchestration.project_setup import INSTANCE_FILE, set_up_project
 from dp_assets.storage.layout import ProjectLayout
 
-STAGES = ("index", "prepare", "export_single_cells", "train", "profile")
+STAGES = ("index", "prepare", "export_single_cells", "train", "profile", "evaluate")
 HOME_VARIABLE = "DAGSTER_HOME"
 
 

@@ -241,6 +241,7 @@ CORRECTION_SWEEP = TableSchema(
         "split": (pa.int32(), False),
         "value": (pa.float64(), True),
         "n": (pa.int32(), False),
+        "chosen": (pa.bool_(), False),
     },
 )
 

@@ -2,16 +2,19 @@
 
 import json
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from dp_assets.config.evaluation_sections import Metric
 from dp_assets.config.network import CROP_GENERATORS
+from dp_assets.config.presets import PRESETS
 from dp_assets.config.project import ProjectSettings
 from dp_assets.config.spellings import OLDER_SPELLINGS, WITHOUT_EFFECT
 from dp_assets.config.unknown_keys import SECTIONS
+from dp_assets.storage.profile_columns import ROLES
 from dp_assets_tests.conftest import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "configuration.md"
@@ -57,8 +60,8 @@ def test_every_section_of_the_page_is_one_of_the_settings(page: str) -> None:
     assert set(re.findall(r"^### `(.+)`$", page, re.MULTILINE)) == set(DESCRIBED)
 
 
-def test_older_spellings_are_those_understood(page: str) -> None:
-    rows = [tuple(cell.strip("`") for cell in row) for row in rows_under(page, "## Older spellings")]
+def test_other_spellings_are_those_understood(page: str) -> None:
+    rows = [tuple(cell.strip("`") for cell in row) for row in rows_under(page, "## Other spellings")]
     assert set(rows) == {
         (section, older, current)
         for section, spellings in OLDER_SPELLINGS.items()
@@ -76,6 +79,55 @@ def test_keys_without_effect_are_those_accepted(page: str) -> None:
     # the remark on when these two have no effect names the section that has them now
     listed["train.sampling"].discard("dataset.locations")
     assert listed == {section: set(keys) for section, keys in WITHOUT_EFFECT.items()}
+
+
+def test_presets_are_those_of_the_program(page: str) -> None:
+    text = page.partition("\n## Presets of profiles and scores\n")[2].partition("\n## ")[0]
+    first, second = (
+        [line for line in part.splitlines() if line.startswith("| `")] for part in text.split("Besides:")
+    )
+    assert len(first) == len(second) == len(PRESETS)
+    for line, more in zip(first, second, strict=True):
+        name, cells, well, treatment, scale, correction, regularization = cells_of(line)
+        values = PRESETS[name.strip("`")]
+        assert (cells, well) == (values.cells.aggregation, values.cells.well_aggregation)
+        assert treatment == f"{values.treatments.aggregation} of {values.treatments.source}s"
+        assert scale == values.normalization.method
+        method = values.correction.method
+        assert correction == (method if method == "none" else f"{method} of {values.level}s")
+        if method != "none":
+            assert float(regularization) == values.correction.regularization
+        name, controls, separator, left_out, expected = cells_of(more)
+        assert PRESETS[name.strip("`")] is values
+        assert separator == ("separated by a vertical bar" if values.label_separator == "|" else "one")
+        named = [*values.columns.control[:1], *values.columns.control_values]
+        assert re.findall("`([^`]+)`", controls) == (named or ["dataset.metadata"])
+        assert ("without label" in left_out) == values.labelled_only
+        assert all(
+            f"`{value}`" in left_out for value in (*values.exclude_from_wells, *values.excluded_labels)
+        )
+        counts = [count for count in (values.expected.treatments, values.expected.labels) if count]
+        assert [int(number) for number in re.findall(r"\d+", expected)] == counts
+
+
+def cells_of(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().removeprefix("|").removesuffix("|").split(" |")]
+
+
+def test_usual_names_of_columns_are_those_searched(page: str) -> None:
+    rows = {row[0].split(",")[0]: row for row in rows_under(page, "## Which columns say what a well is")}
+    usual = PRESETS["custom"].columns
+    for role in ("compound", "concentration", "label", "batch", "replicate"):
+        assert tuple(re.findall("`([^`]+)`", rows[role][2])) == getattr(usual, role)
+    assert {re.findall("`([^`]+)`", row[0])[0] for row in rows.values()} == set(ROLES)
+    for row in rows.values():
+        section, _, key = row[1].strip("`").rpartition(".")
+        assert key in SECTIONS[section].model_fields
+
+
+def test_every_metric_is_explained(page: str) -> None:
+    text = page.partition("\nThe metrics: ")[2].partition("\n\n")[0]
+    assert set(get_args(Metric)) <= set(re.findall("`([^`]+)`", text))
 
 
 def test_every_crop_generator_is_described(page: str) -> None:

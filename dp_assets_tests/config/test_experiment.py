@@ -20,6 +20,7 @@ VIEWS = {
     Stage.CROPS: Experiment.crops,
     Stage.TRAINING: Experiment.training,
     Stage.PROFILING: Experiment.profiling,
+    Stage.SCORING: Experiment.scoring,
 }
 
 
@@ -83,7 +84,7 @@ def test_spellings_are_understood(write: Write, changes: dict[str, Any], read: A
         ({"dataset.images.channels": []}, EVERY, "dataset.images.channels"),
         ({"dataset.images.channels": ["A", "A"]}, EVERY, "dataset.images.channels"),
         ({"dataset.images": REMOVED}, EVERY, "dataset.images"),
-        ({"dataset.metadata.label_field": 3}, "preparation", "dataset.metadata.label_field"),
+        ({"dataset.metadata.label_field": 3}, "preparation scoring", "dataset.metadata.label_field"),
         ({"prepare.illumination_correction.down_scale_factor": 0.5}, "preparation",
          "prepare.illumination_correction.down_scale_factor"),
         ({"prepare.compression.stretch": "wide"}, EVERY, "prepare.compression.stretch"),
@@ -133,7 +134,19 @@ def test_spellings_are_understood(write: Write, changes: dict[str, Any], read: A
         ({"model.source": "imagenet"}, "profiling", "profile.checkpoint"),
         ({"model.source": "checkpoint", "profile.checkpoint": REMOVED}, "profiling", "profile.checkpoint"),
         ({"model.source": "internet"}, TRAINED, "model.source"),
-        ({"profiles.aggregation": "sum"}, "profiling", "profiles.aggregation"),
+        ({"profiles.aggregation": "sum"}, "scoring", "profiles.aggregation"),
+        ({"profiles.cell_aggregation": "sum"}, "scoring", "profiles.cell_aggregation"),
+        ({"profiles.correction.lambda": 0}, "scoring", "profiles.correction.lambda"),
+        ({"profiles.feature_selection.operations": ["variance"]}, "scoring",
+         "profiles.feature_selection.operations[0]"),
+        ({"profiles.regularization_sweep.values": []}, "scoring", "profiles.regularization_sweep.values"),
+        ({"evaluation.metrics": []}, "scoring", "evaluation.metrics"),
+        ({"evaluation.metrics": ["nsc", "NSC"]}, "scoring", "evaluation.metrics"),
+        ({"evaluation.ks": [5, 0]}, "scoring", "evaluation.ks[1]"),
+        ({"evaluation.top_percentile": 100}, "scoring", "evaluation.top_percentile"),
+        ({"evaluation.first_hit_levels": ["plate"]}, "scoring", "evaluation.first_hit_levels[0]"),
+        ({"evaluation.projections.umap.n_neighbors": 1}, "scoring",
+         "evaluation.projections.umap.n_neighbors"),
     ],
     ids=lambda value: next(iter(value), "") if isinstance(value, dict) else "",
 )  # fmt: skip

@@ -39,6 +39,23 @@ def test_lists_replace_and_null_takes_away() -> None:
     assert base["a"] == {"list": [1, 2], "gone": 1, "kept": 2}
 
 
+@pytest.mark.parametrize(("older", "newer"), [("lambda", "regularization"), ("regularization", "lambda")])
+def test_another_spelling_replaces_what_the_extended_file_says(write: Write, older: str, newer: str) -> None:
+    correction = {"method": "sphering", older: 0.01}
+    base = write("base.json", {"profiles.correction": correction})
+    profiles = {"min_cells_per_site": 4, "correction": {newer: 1.0}}
+    path = child(base.parent, "child.json", extends="base.json", profiles=profiles)
+    protocol = load_experiment(path).scoring().profiles
+    assert (protocol.correction.method, protocol.correction.regularization) == ("sphering", 1.0)
+    assert protocol.cells.minimum_cells_per_site == 4
+
+
+def test_two_spellings_in_one_file_are_a_contradiction(write: Write) -> None:
+    correction = {"method": "sphering", "lambda": 0.01, "regularization": 1.0}
+    with pytest.raises(ConfigurationError, match="two names of one setting"):
+        load_experiment(write("base.json", {"profiles.correction": correction})).scoring()
+
+
 def test_files_may_extend_over_folders_formats_and_generations(write: Write) -> None:
     base = write("base.json")
     child(base.parent, "parts/middle.json", extends="../base.json", train={"model": {"seed": 5}})

@@ -28,6 +28,9 @@ def loaded(path: Path, *assignments: str, experiments: tuple[str, ...] = ()) -> 
         ("profile.checkpoint='None'", lambda e: e.model_source, "imagenet"),
         ("profile.checkpoint=a=b.hdf5", lambda e: e.profiling().profile.checkpoint, "a=b.hdf5"),
         ("train.sampling=null", lambda e: e.training().sampling.workers, 1),
+        ("profiles.preset=cell_painting", lambda e: e.scoring().profiles.correction.method, "sphering"),
+        ("profiles.correction.lambda=2", lambda e: e.scoring().profiles.correction.regularization, 2.0),
+        ("evaluation.metrics=[nsc]", lambda e: e.scoring().evaluation.settings.metrics, ("nsc",)),
     ],
 )
 def test_a_key_is_set(write: Write, text: str, read: Any, expected: Any) -> None:
@@ -37,6 +40,12 @@ def test_a_key_is_set(write: Write, text: str, read: Any, expected: Any) -> None
 def test_the_last_assignment_counts(write: Write) -> None:
     experiment = loaded(write(), "train.model.epochs=7", "train.model.epochs=9")
     assert experiment.training().network.epochs == 9
+
+
+def test_another_spelling_of_the_key_in_the_file_is_replaced(write: Write) -> None:
+    path = write(changes={"profiles.correction": {"method": "sphering", "lambda": 0.5}})
+    changed = loaded(path, "profiles.correction.regularization=0.25").scoring().profiles.correction
+    assert (changed.method, changed.regularization) == ("sphering", 0.25)
 
 
 def test_only_the_experiments_named_are_changed(write: Write) -> None:

@@ -11,21 +11,26 @@ import yaml
 from click.testing import CliRunner
 
 from dp_assets.cli import main
+from dp_assets.config.digest import settings_digest
+from dp_assets.config.evaluation_sections import METRICS
 from dp_assets.config.experiment import load_experiment
 from dp_assets.config.sweep_file import load_sweep
 from dp_assets_tests.conftest import REPOSITORY
 
 EXPERIMENTS = sorted(path for path in (REPOSITORY / "configs/experiments").iterdir() if path.is_file())
 STAGES = {
-    "cell_painting_cnn": "preparation crops profiling",
-    "efficientnet_train": "preparation crops training profiling",
+    "bbbc021_profiles": "preparation crops profiling scoring",
+    "cell_painting_cnn": "preparation crops profiling scoring",
+    "cell_painting_profiles": "preparation crops profiling scoring",
+    "efficientnet_train": "preparation crops training profiling scoring",
     "export_only": "preparation crops",
-    "fine_tuning": "preparation crops training profiling",
-    "full_image": "preparation crops training profiling",
+    "external_table": "scoring",
+    "fine_tuning": "preparation crops training profiling scoring",
+    "full_image": "preparation crops training profiling scoring",
     "illumination_only": "preparation",
-    "imagenet_profile": "preparation crops profiling",
-    "masks": "preparation crops training profiling",
-    "online_labels": "preparation crops training profiling",
+    "imagenet_profile": "preparation crops profiling scoring",
+    "masks": "preparation crops training profiling scoring",
+    "online_labels": "preparation crops training profiling scoring",
 }
 
 
@@ -43,14 +48,29 @@ def test_shipped_experiments_have_their_stages_and_no_doubts(path: Path) -> None
 
 def test_the_keys_shown_as_comments_are_right(tmp_path: Path) -> None:
     for path in EXPERIMENTS:
+        shutil.copy(path, tmp_path)
+    for path in EXPERIMENTS:
         if path.suffix == ".yaml":
-            shutil.copy(REPOSITORY / "configs/experiments/efficientnet_train.json", tmp_path)
             text = re.sub(r"^( {0,4})# (\w+: \S)", r"\1\2", path.read_text(), flags=re.MULTILINE)
             text = re.sub(r"^# (\w+):$", r"\1:", text, flags=re.MULTILINE)
             text = re.sub(r"^#   (\w+: )", r"  \1", text, flags=re.MULTILINE)
             (tmp_path / path.name).write_text(text)
             unknown = [p.what for p in load_experiment(tmp_path / path.name).warnings]
             assert unknown == [], path.name
+
+
+def test_the_file_for_cell_painting_says_what_the_preset_says(tmp_path: Path) -> None:
+    for name in ("cell_painting_cnn.yaml", "cell_painting_profiles.yaml"):
+        shutil.copy(REPOSITORY / "configs/experiments" / name, tmp_path)
+    data = yaml.safe_load((tmp_path / "cell_painting_profiles.yaml").read_text())
+    short = {**data, "profiles": {"preset": "cell_painting", "aggregation": None, "minimum_cells": None}}
+    short.pop("evaluation")
+    (tmp_path / "short.yaml").write_text(yaml.safe_dump(short))
+    long, plain = (
+        load_experiment(tmp_path / name).scoring() for name in ("cell_painting_profiles.yaml", "short.yaml")
+    )
+    assert settings_digest(long.profiles) == settings_digest(plain.profiles)
+    assert set(METRICS) - set(long.evaluation.settings.metrics) == {"nsc", "nscb", "nscb_strict"}
 
 
 def test_the_shipped_sweep_varies_a_shipped_experiment(tmp_path: Path) -> None:

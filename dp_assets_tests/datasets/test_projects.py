@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import tifffile
 from click.testing import CliRunner, Result
@@ -17,12 +18,17 @@ from PIL import Image
 
 from dp_assets.cli import main
 from dp_assets.config.errors import ProjectError
+from dp_assets.config.presets import PRESETS
 from dp_assets.datasets import archives
 from dp_assets.datasets.archives import unpack_tar, zip_members
 from dp_assets.datasets.bbbc013 import bbbc013_index
-from dp_assets.datasets.bbbc021 import bbbc021_index
+from dp_assets.datasets.bbbc021 import bbbc021_index, bbbc021_plates
+from dp_assets.profiling.roles import with_roles
 from dp_assets.storage.index_file import IndexLocation, read_index
 from dp_assets_tests.datasets.server import Shelf, serving
+
+# Columns of an index that have the prefix already.
+TWICE = ("Metadata_Metadata_", "Metadata_")
 
 
 @pytest.fixture
@@ -161,6 +167,16 @@ def test_plates_of_bbbc021_are_added_one_by_one(shelf: Shelf, tmp_path: Path) ->
     assert sum("zip" in path for path, _ in shelf.requests) == 2
 
 
+def test_an_index_of_bbbc021_from_before_there_were_batches_gets_them(shelf: Shelf, tmp_path: Path) -> None:
+    bbbc021_shelf(shelf)
+    index = tmp_path / "set" / "inputs" / "metadata" / "index.csv"
+    common = ("bbbc021", "--to", str(tmp_path / "set"), "--mirror", shelf.url, "--plates")
+    assert call(*common, "Week1_1").exit_code == 0
+    pd.read_csv(index, dtype=str).drop(columns="Batch").to_csv(index, index=False)
+    assert call(*common, "Week2_1").exit_code == 0
+    assert pd.read_csv(index)["Batch"].tolist() == ["Week1", "Week1", "Week2"]
+
+
 def test_bbbc021_asks_which_plates(shelf: Shelf, tmp_path: Path) -> None:
     bbbc021_shelf(shelf)
     common = ("bbbc021", "--to", str(tmp_path / "set"), "--mirror", shelf.url)
@@ -205,6 +221,40 @@ def test_the_published_tables_make_an_index(shared: Path, tmp_path: Path) -> Non
     known = pd.read_csv(mechanisms)
     found = index[index["MOA"] != ""].drop_duplicates(["Compound", "Concentration"])
     assert len(found) == len(known)
+
+
+def test_the_preset_finds_the_published_treatments(shared: Path, tmp_path: Path) -> None:
+    images = tmp_path / "images.csv"
+    images.write_bytes(gzip.decompress((shared / "reference/BBBC021_v1_image.csv.gz").read_bytes()))
+    plates = bbbc021_plates(images)
+    index = bbbc021_index(images, shared / "reference/BBBC021_v1_moa.csv", plates)
+    table = pa.Table.from_pandas(index.add_prefix("Metadata_").rename(columns=lambda n: n.replace(*TWICE)))
+    protocol = PRESETS["bbbc021"]
+    roles = with_roles(table, protocol.columns, labelled_only=protocol.labelled_only).table.to_pandas()
+    treated = roles[roles["Metadata_Control"] == "false"]
+    assert (len(plates), roles["Metadata_Batch"].nunique()) == (55, 10)
+    assert treated["Metadata_Treatment"].nunique() == protocol.expected.treatments == 103
+    assert treated["Metadata_MOA"].nunique() == protocol.expected.labels == 12
+    assert treated["Metadata_Compound"].nunique() == 38
+    assert set(roles.loc[roles["Metadata_Control"] == "true", "Metadata_Compound"]) == {"DMSO"}
+    controls = roles[roles["Metadata_Control"] == "true"].drop_duplicates(["Metadata_Plate", "Metadata_Well"])
+    assert controls["Metadata_Plate"].value_counts().reindex(plates).min() >= 2
+
+
+def test_columns_of_bbbc013_are_found_without_configuration() -> None:
+    table = pa.Table.from_pandas(
+        bbbc013_index().add_prefix("Metadata_").rename(columns=lambda n: n.replace(*TWICE))
+    )
+    columns = PRESETS["custom"].columns.model_copy(
+        update={"treatment": ("Treatment",), "control": ("Treatment",), "control_values": ("untreated@0",)}
+    )
+    roles = with_roles(table, columns).table.to_pandas()
+    assert set(roles.loc[roles["Metadata_Control"] == "true", "Metadata_Compound"]) == {"untreated"}
+    assert (roles["Metadata_Control"] == "true").sum() == 16
+    treated = roles[roles["Metadata_Control"] == "false"]
+    assert treated["Metadata_Treatment"].nunique() == 19
+    assert set(treated["Metadata_MOA"]) == {"PI3K inhibitor"}
+    assert set(treated["Metadata_Replicate"]) == {"1", "2", "3", "4"}
 
 
 # the example --------------------------------------------------------------------------

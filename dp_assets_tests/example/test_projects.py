@@ -14,6 +14,8 @@ from scipy import ndimage
 from skimage.filters import threshold_otsu
 from skimage.measure import label, regionprops
 
+from dp_assets.config.project import load_project
+from dp_assets.example.phenotypes import mechanism_of
 from dp_assets.example.plates import ExampleSummary
 from dp_assets.example.project import DOSES, plan_plates, write_example_project
 from dp_assets.example.tiny import write_tiny_project
@@ -135,6 +137,38 @@ def test_every_plate_has_every_treatment_in_both_splits(plates: int) -> None:
         assert (frame.groupby(["plate", place])["treatment"].nunique() == 4).all()
 
 
+@pytest.mark.parametrize("plates", [1, 2, 3])
+def test_mechanisms_have_compounds_in_different_batches(plates: int) -> None:
+    frame = pd.DataFrame([vars(plan) for plan in plan_plates(plates)])
+    treated = frame[frame["treatment"] != "DMSO"]
+    treated = treated.assign(mechanism=[mechanism_of(name) for name in treated["treatment"]])
+    assert treated["mechanism"].nunique() == 3
+    assert (treated.groupby("mechanism")["compound"].nunique() == min(plates, 2)).all()
+    assert (treated.groupby("compound")["mechanism"].nunique() == 1).all()
+    assert (treated.groupby(["compound", "plate"]).size() == 4).all()
+    by_batch = treated.groupby("batch")["compound"].agg(frozenset).tolist()
+    assert len(set(by_batch)) == min(plates, 2)
+    assert (frame.loc[frame["treatment"] == "DMSO", "compound"] == "DMSO").all()
+    assert mechanism_of("DMSO") == ""
+    assert (frame.groupby("plate")["batch"].nunique() == 1).all()
+
+
+def test_the_index_says_what_profiles_and_scores_look_for(tmp_path: Path) -> None:
+    write_tiny_project(tmp_path)
+    index = pd.read_csv(tmp_path / "inputs/metadata/index.csv", dtype=str, keep_default_na=False)
+    rows = set(map(tuple, index[["Treatment", "Compound", "MOA", "Batch"]].to_numpy()))
+    assert rows == {
+        ("DMSO", "DMSO", "", "1"),
+        ("Nuclidol", "Nuclidol-A", "Nuclear swelling", "1"),
+        ("DMSO", "DMSO", "", "2"),
+        ("Nuclidol", "Nuclidol-B", "Nuclear swelling", "2"),
+    }
+    experiment = load_project(tmp_path, strict=True).experiments["cnn"]
+    columns = experiment.scoring().profiles.columns
+    assert columns.treatment == ("Compound",)
+    assert (columns.control, columns.control_values) == (("Treatment",), ("DMSO",))
+
+
 def test_progress_is_reported_for_every_field(tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     write_example_project(
@@ -159,13 +193,18 @@ def test_both_experiments_share_data_and_preparation(example: ExampleSummary) ->
 
 
 def test_configurations_are_valid_for_every_stage(example: ExampleSummary) -> None:
-    project = pytest.importorskip("dp_assets.config.project")
-    loaded = project.load_project(example.root)
+    loaded = load_project(example.root)
     assert not loaded.broken
     assert set(loaded.experiments) == set(example.experiments)
     for experiment in loaded.experiments.values():
         assert not experiment.warnings
-        for stage in (experiment.preparation, experiment.crops, experiment.training, experiment.profiling):
+        for stage in (
+            experiment.preparation,
+            experiment.crops,
+            experiment.training,
+            experiment.profiling,
+            experiment.scoring,
+        ):
             stage()
 
 

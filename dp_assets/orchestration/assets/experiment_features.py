@@ -1,15 +1,13 @@
-"""An experiment's features and well profiles, plate by plate."""
+"""An experiment's features, plate by plate."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import dagster as dg
-import pyarrow as pa
 
 from dp_assets.config.digest import settings_digest
 from dp_assets.config.experiment import Experiment
 from dp_assets.config.stages import ProfilingSettings
-from dp_assets.figures.plate_heatmap import plate_heatmap
 from dp_assets.orchestration.accelerator_resource import AcceleratorResource
 from dp_assets.orchestration.crop_inputs import image_inputs, site_crops
 from dp_assets.orchestration.feature_extractors import extractor_loader
@@ -20,10 +18,7 @@ from dp_assets.orchestration.progress import reporter
 from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.orchestration.results import (
     COMMON,
-    check,
     failure_table,
-    identified,
-    picture,
     schema_check,
     sites_check,
     stored_failures,
@@ -32,13 +27,10 @@ from dp_assets.orchestration.results import (
 from dp_assets.orchestration.stage_config import StageConfig
 from dp_assets.orchestration.user_errors import user_errors
 from dp_assets.profiling.feature_plan import VERSION, FeaturePlan
-from dp_assets.profiling.well_table import WellTable, well_table
 from dp_assets.storage.card_check import repeats_channels, require_card
 from dp_assets.storage.model_folder import ModelFolder
 from dp_assets.storage.tables import StoredTable, TableStream, read_provenance
 from dp_assets.training.store_crops import PlateRange
-
-LAZY = {"lazy": True}
 
 
 def cell_features_asset(experiment: Experiment) -> dg.AssetsDefinition:
@@ -182,64 +174,4 @@ def _feature_facts(table: StoredTable) -> Metadata:
         "layer": facts["layer"],
         "model": facts["model"],
         "sites_without_cells": len(facts["sites_without_cells"]),
-    }
-
-
-def well_profiles_asset(experiment: Experiment) -> dg.AssetsDefinition:
-    """The well profiles of a plate."""
-    cells = experiment.scoring().profiles.cells
-    key = dg.AssetKey([experiment.name, "well_profiles"])
-
-    @dg.asset(
-        key=key,
-        group_name=experiment.name,
-        **COMMON,
-        kinds={"parquet"},
-        partitions_def=plates,
-        io_manager_key="table_io",
-        code_version=settings_digest(cells),
-        ins={
-            "cell_features": dg.AssetIn([experiment.name, "cell_features"], metadata=LAZY),
-            "plate_annotations": dg.AssetIn(),
-        },
-        check_specs=table_checks(key, "wells_complete"),
-        description=(
-            f"One row per well: the {cells.aggregation} of its cells' features, with the "
-            "annotations that hold for the whole well. Reads straight into pycytominer and copairs."
-        ),
-    )
-    def well_profiles(
-        context: dg.AssetExecutionContext, cell_features: StoredTable, plate_annotations: pa.Table
-    ) -> dg.MaterializeResult:
-        with user_errors():
-            wells = well_table(
-                cell_features,
-                plate_annotations,
-                cells.aggregation,
-                cells.minimum_cells,
-            )
-        table, version = identified(wells.table)
-        return dg.MaterializeResult(
-            value=TableOutput(table, lambda _: _well_facts(wells, context.partition_key)),
-            data_version=version,
-            check_results=[
-                schema_check(table, "well_profiles"),
-                check(
-                    "wells_complete", not wells.missing, without_profile=", ".join(wells.missing) or "none"
-                ),
-            ],
-        )
-
-    return well_profiles
-
-
-def _well_facts(wells: WellTable, plate: str) -> Metadata:
-    counts = {name: float(count) for name, count in wells.cells.items()}
-    return {
-        "wells": len(wells.cells),
-        "cells": sum(wells.cells.values()),
-        "excluded_cells": wells.excluded_cells,
-        "cell_counts": picture(
-            plate_heatmap(counts, f"{plate}: cells per profile", "cells"), "cells per well"
-        ),
     }

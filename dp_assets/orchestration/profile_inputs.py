@@ -1,0 +1,91 @@
+"""What the assets over all plates start from: every plate's profiles, with what each row is."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import pyarrow as pa
+
+from dp_assets.config.experiment import Experiment
+from dp_assets.config.protocol import Level, ProfileProtocol
+from dp_assets.interchange.annotation_tables import JoinFacts, join_annotations, read_annotation
+from dp_assets.orchestration.io_managers import FAN_IN
+from dp_assets.orchestration.project_resource import ProjectResource
+from dp_assets.profiling.all_plates import join_plates
+from dp_assets.profiling.roles import with_roles
+from dp_assets.storage.fingerprints import fingerprint_bytes
+from dp_assets.storage.layout import ProjectLayout
+
+# Levels of the raw profiles and their assets.
+RAW = {"site": "site_profiles", "well": "well_profiles"}
+
+
+@dataclass(frozen=True)
+class RawProfiles:
+    """All plates' profiles before normalization, with their roles.
+
+    Attributes
+    ----------
+    table : `Metadata_*` strings with the role columns, float32 features.
+    left_out : reason -> rows that are not in the table.
+    joined : what the annotation tables brought.
+    """
+
+    table: pa.Table
+    left_out: dict[str, int]
+    joined: JoinFacts
+
+
+def raw_input(experiment: Experiment, level: Level) -> dg.AssetIn:
+    """The raw profiles of one level as an input: of all plates that have them, or of the external table."""
+    key = [experiment.name, RAW[level]]
+    if experiment.has_features:
+        return dg.AssetIn(key)
+    return dg.AssetIn(key, metadata=FAN_IN, partition_mapping=dg.AllPartitionMapping())
+
+
+def raw_profiles(
+    loaded: pa.Table | Mapping[str, pa.Table],
+    level: Level,
+    protocol: ProfileProtocol,
+    project: ProjectResource,
+) -> RawProfiles:
+    """Join the plates that the index lists, add the annotation tables, and say what each row is.
+
+    Raises
+    ------
+    ProjectError : no plate is there, plates do not go together, or columns that are asked for are missing.
+    """
+    table = loaded if isinstance(loaded, pa.Table) else join_plates(_listed(loaded, project), RAW[level])
+    return _described(table, protocol, project)
+
+
+def described_sites(
+    annotations: Mapping[str, pa.Table], protocol: ProfileProtocol, project: ProjectResource
+) -> pa.Table:
+    """What the index and the annotation tables say of every site, with the role columns; no features."""
+    table = join_plates(_listed(annotations, project), "plate_annotations")
+    return _described(table, protocol, project).table
+
+
+def _described(table: pa.Table, protocol: ProfileProtocol, project: ProjectResource) -> RawProfiles:
+    folder = project.layout.metadata
+    joined = join_annotations(table, [read_annotation(folder / name) for name in protocol.annotations])
+    roles = with_roles(joined.table, protocol.columns, labelled_only=protocol.labelled_only)
+    return RawProfiles(roles.table, roles.left_out, joined.facts)
+
+
+def annotation_digest(protocol: ProfileProtocol, project_root: str) -> str:
+    """A digest of the annotation tables' content; of a table that is not there, its name."""
+    folder = ProjectLayout.of(Path(project_root)).metadata
+    parts = []
+    for name in protocol.annotations:
+        path = folder / name
+        parts.append(fingerprint_bytes(path.read_bytes()) if path.is_file() else name)
+    return "-".join(parts)
+
+
+def _listed(tables: Mapping[str, pa.Table], project: ProjectResource) -> dict[str, pa.Table]:
+    listed = project.listed_plates()
+    return {plate: table for plate, table in tables.items() if listed is None or plate in listed}
