@@ -147,6 +147,16 @@ class Experiment:
         return self.sections.features.present
 
     @property
+    def is_scored(self) -> bool:
+        """Whether something in the file says what a treatment is, or how profiles are made and scored.
+
+        A file that only profiles images may know nothing of treatments; then profiles end with wells.
+        """
+        sections = self.sections
+        said = (sections.metadata, sections.profiles, sections.evaluation)
+        return self.has_features or (self.has_profile and any(section.present for section in said))
+
+    @property
     def stages(self) -> tuple[Stage, ...]:
         """The stages this file describes, in the order of work.
 

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
+from matplotlib.collections import LineCollection
 from matplotlib.colors import Normalize, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -132,10 +133,11 @@ def _draw_plate(axes: Axes, layout: PlateLayout, wells: Mapping[str, tuple[float
         picture[layout.positions[well]] = colour
     axes.imshow(picture, interpolation="nearest", aspect="auto")
     # Thin gaps make wells of one colour countable.
-    for edges, draw in ((layout.cols, axes.axvline), (layout.rows, axes.axhline)):
-        if layout.cols <= 24:
-            for edge in range(edges - 1):
-                draw(edge + 0.5, color="white", linewidth=0.6)
+    if layout.cols <= 24:
+        right, bottom = layout.cols - 0.5, layout.rows - 0.5
+        gaps = [[(col + 0.5, -0.5), (col + 0.5, bottom)] for col in range(layout.cols - 1)]
+        gaps += [[(-0.5, row + 0.5), (right, row + 0.5)] for row in range(layout.rows - 1)]
+        axes.add_collection(LineCollection(gaps, colors="white", linewidths=0.6), autolim=False)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.spines[:].set_visible(False)

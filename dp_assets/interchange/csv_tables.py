@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv as pa_csv
 
 from dp_assets.interchange.table_batches import (
@@ -31,7 +32,7 @@ _BLOCK_BYTES = 2**24
 _LONGEST_ROW = 2**30
 _SAMPLE_ROWS = 50
 _LONGEST_VALUE_SHOWN = 80
-_DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+(?:[eE][+-]?\d+)?")
+_DECIMAL_COMMA = re.compile(r"^([+-]?\d+),(\d+(?:[eE][+-]?\d+)?)$")
 _DECIMAL_POINT = re.compile(r"[+-]?\d*\.\d+(?:[eE][+-]?\d+)?")
 _NO_NUMBERS = frozenset(NO_NUMBER)
 _FLAGS = frozenset({"true", "false"})
@@ -77,9 +78,16 @@ class CsvTable:
                 yield TableBatch(
                     first_row,
                     as_matrix(values, block.num_rows),
-                    {name: as_text(found[name]) for name in texts},
+                    {name: self._text(name, found[name]) for name in texts},
                 )
                 first_row += block.num_rows
+
+    def _text(self, name: str, values: pa.Array) -> pa.Array:
+        """Text as it is in the file, but numbers with a point."""
+        text = as_text(values)
+        if self.decimal == "," and any(c.name == name and c.kind == "number" for c in self.columns):
+            return pc.replace_substring_regex(text, _DECIMAL_COMMA.pattern, r"\1.\2")
+        return text
 
     def _blocks(self, wanted: list[str], numbers: frozenset[str]) -> Iterator[pa.RecordBatch]:
         kinds = {

@@ -62,7 +62,7 @@ class FeatureColumns:
     features : in the order of the file.
     metadata : column -> its name among our annotations (`Metadata_*`).
     cell_count : the column with the number of cells of an image or well, or None.
-    unused : columns of numbers that are neither.
+    unused : other columns of numbers, but for positions, counts and identifiers, which nobody misses.
     """
 
     roles: dict[str, str]
@@ -112,7 +112,11 @@ def recognise_columns(
         features=tuple(features),
         metadata=_metadata_names(rest, named, roles),
         cell_count=_cell_count(columns),
-        unused=tuple(c.name for c in candidates if c.kind == "number" and c.name not in {*features, *rest}),
+        unused=tuple(
+            c.name
+            for c in candidates
+            if c.kind == "number" and c.name not in {*features, *rest} and not _never(c.name)
+        ),
     )
 
 
@@ -170,12 +174,14 @@ def _by_rule(candidates: Sequence[TableColumn], columns: Sequence[TableColumn], 
         return names
     if format_ != "deepprofiler" and in_compartments:
         return in_compartments
-    numbered = _numbered(names, 2 if format_ == "deepprofiler" else _LEAST_NUMBERED)
-    if numbered or format_ == "deepprofiler":
+    if format_ == "deepprofiler":
+        return _numbered(names, 2)
+    most = max(1, sum(column.kind == "number" for column in candidates)) / 2
+    numbered = _numbered(names, _LEAST_NUMBERED)
+    if format_ == "auto" and len(numbered) >= most:
         return numbered
     measured = [name for name in names if _MEASUREMENT.match(name)]
-    numbers = sum(column.kind == "number" for column in candidates)
-    if format_ == "cellprofiler" or 2 * len(measured) >= max(1, numbers):
+    if format_ == "cellprofiler" or len(measured) >= most:
         return measured
     if any(_METADATA.match(column.name) for column in columns):
         return names

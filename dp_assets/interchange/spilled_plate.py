@@ -32,7 +32,7 @@ class SpilledPlate:
     width: int
     _sites: list[np.ndarray] = field(default_factory=list)
     _objects: list[np.ndarray] = field(default_factory=list)
-    _keys: list[RowKeys] = field(default_factory=list)
+    _rows: list[tuple[Path, np.ndarray]] = field(default_factory=list)
 
     def append(self, keys: RowKeys, sites: np.ndarray, objects: np.ndarray, features: np.ndarray) -> None:
         """Add cells.
@@ -46,7 +46,8 @@ class SpilledPlate:
         """
         self._sites.append(sites)
         self._objects.append(objects)
-        self._keys.append(keys)
+        # Not the keys themselves: their text takes more memory than all else.
+        self._rows.append((keys.path, keys.numbers.astype(np.int64)))
         with self.path.open("ab") as sink:
             sink.write(np.ascontiguousarray(features, np.float32).data)
 
@@ -118,10 +119,10 @@ class SpilledPlate:
         )
 
     def _where(self, row: int) -> str:
-        for keys in self._keys:
-            if row < len(keys):
-                return keys.where(int(row))
-            row -= len(keys)
+        for path, numbers in self._rows:
+            if row < len(numbers):
+                return f"{path}, row {numbers[row]}"
+            row -= len(numbers)
         raise ValueError(f"Expected a row of the plate. Received {row} beyond its end.")
 
 

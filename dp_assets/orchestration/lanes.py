@@ -70,7 +70,7 @@ def project_graph(project: Project) -> ProjectGraph:
         _add_images(graph, project, lanes, images)
     for experiment in lanes.values():
         _add_lane(graph, experiment, project.root)
-    scored = [experiment for experiment in lanes.values() if Stage.SCORING in experiment.stages]
+    scored = [experiment for experiment in lanes.values() if experiment.is_scored]
     if len(scored) > 1:
         graph.add("evaluate", comparison_asset(scored))
     graph.lanes = {name: _needed(graph, experiment) for name, experiment in lanes.items()}
@@ -131,8 +131,8 @@ def _add_lane(graph: ProjectGraph, experiment: Experiment, root: Path) -> None:
         graph.add("profile", cell_features_asset(experiment))
         graph.add("profile", site_profiles_asset(experiment), well_profiles_asset(experiment))
     if experiment.has_features:
-        graph.add("evaluate", external_profiles_asset(experiment))
-    if Stage.SCORING in experiment.stages:
+        graph.add("evaluate", external_profiles_asset(experiment, str(root)))
+    if experiment.is_scored:
         graph.add("evaluate", *_scoring_assets(experiment, str(root)))
 
 

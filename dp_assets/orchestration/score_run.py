@@ -23,9 +23,11 @@ from dp_assets.orchestration.scoring_record import ScoringRecord, read_record
 from dp_assets.orchestration.stage_runner import StageOutcome, project_instance, run_stage
 from dp_assets.storage.fingerprints import fingerprint
 from dp_assets.storage.folders import Folder, open_folder
+from dp_assets.storage.tables import StoredTable, read_provenance
 
 STAGE = "evaluate"
 COMPARISON = "comparison"
+METADATA = "Metadata_"
 
 
 def run_scores(root: Path, lanes: Sequence[str], *, force: bool, verbose: bool, console: Console) -> bool:
@@ -68,7 +70,8 @@ def run_scores(root: Path, lanes: Sequence[str], *, force: bool, verbose: bool, 
     pages = [folder.path / evaluation_folder.REPORT for folder in found.values()]
     if len(lanes) > 1 and compared and not missing:
         pages.append(open_folder(resource.path((COMPARISON,))).path / comparison_folder.REPORT)
-    _show(found, pages, missing, console)
+    described = {lane: _profiles_of(resource, lane) for lane in found}
+    _show(found, described, pages, missing, console)
     return compared and not missing
 
 
@@ -103,9 +106,40 @@ def _compare(project: Project, *, force: bool, verbose: bool, console: Console) 
     return outcome.succeeded
 
 
+def _profiles_of(resource: ProjectResource, lane: str) -> str:
+    """What the scores of an experiment are of: how many wells and features, and what was left out before."""
+    stored = {
+        name: StoredTable(resource.path((lane, name), None, ".parquet"))
+        for name in ("profiles", "corrected_sites", "treatment_profiles")
+    }
+    schema = stored["profiles"].schema()
+    facts = read_provenance(schema)
+    if "correction" not in facts:
+        facts = read_provenance(stored["corrected_sites"].schema())
+    features = sum(not name.startswith(METADATA) for name in schema.names)
+    left_out = "; ".join(f"{count} rows ({reason})" for reason, count in facts.get("left_out", {}).items())
+    notes = [f"left out before: {left_out}"] if left_out else []
+    return "; ".join(
+        (
+            f"{stored['profiles'].row_count()} wells, {stored['treatment_profiles'].row_count()} treatments, "
+            f"{features} features",
+            *notes,
+            *facts.get("correction", {}).get("warnings", ()),
+        )
+    )
+
+
 def _show(
-    found: Mapping[str, Folder], pages: Sequence[object], missing: Sequence[str], console: Console
+    found: Mapping[str, Folder],
+    described: Mapping[str, str],
+    pages: Sequence[object],
+    missing: Sequence[str],
+    console: Console,
 ) -> None:
+    for text in dict.fromkeys(described.values()):
+        lanes = [lane for lane, found_text in described.items() if found_text == text]
+        where = "" if len(lanes) == len(described) else f"{', '.join(lanes)}: "
+        console.print(escape(where + text))
     if found:
         print_scores({lane: evaluation_folder.read_scores(folder) for lane, folder in found.items()}, console)
     if missing:

@@ -2,19 +2,17 @@
 
 import re
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
 
 import pyarrow as pa
 
 from dp_assets.config.errors import Problem
 from dp_assets.config.validation import nearest_name
 from dp_assets.profiling.profile_tables import METADATA, metadata_names
+from dp_assets.storage.number_text import plain_number
 
 # Texts that stand for no value. "Na" is sodium, and "none" may be the name of a treatment.
 _NOTHING = ("", "NA", "<NA>")
 _WITH_DOSE = re.compile(r"(?P<name>.+)@(?P<dose>[^@]+)", re.DOTALL)
-# Beyond this many digits before or after the point a number stays as it is written.
-_MOST_DIGITS = 30
 _MOST_SHOWN = 40
 
 
@@ -69,21 +67,6 @@ def clean(value: str | None) -> str:
     """A value without spaces around it; "" for None, "nan" and "NA"."""
     text = "" if value is None else str(value).strip()
     return "" if text in _NOTHING or text.lower() == "nan" else text
-
-
-def plain_number(text: str) -> str | None:
-    """A number in its shortest form: 3.000000 as 3, 0.30 as 0.3, 1e-3 as 0.001; None when it is no number."""
-    try:
-        number = Decimal(text)
-    except InvalidOperation:
-        return None
-    if not number.is_finite() or "_" in text:
-        return None
-    if number.is_zero():
-        return "0"
-    if abs(number.adjusted()) > _MOST_DIGITS:
-        return text
-    return format(number.normalize(), "f")
 
 
 def shortened(text: str) -> str:

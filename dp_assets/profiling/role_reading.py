@@ -8,11 +8,11 @@ from dp_assets.config.protocol import ProfileColumns
 from dp_assets.profiling.metadata_columns import (
     MetadataColumns,
     clean,
-    plain_number,
     shortened,
     split_dose,
 )
 from dp_assets.profiling.profile_tables import METADATA
+from dp_assets.storage.number_text import plain_number
 from dp_assets.storage.profile_columns import (
     BATCH,
     COMPOUND,

@@ -1,12 +1,13 @@
-"""Well profiles go straight into the programs that people use next, here the real pycytominer and copairs."""
+"""Profiles go straight into the programs that people use next: the real pycytominer, copairs, anndata."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from dp_assets_tests.orchestration.materializing import Workshop
+from dp_assets_tests.orchestration.materializing import INDEX, Workshop, call
 
 pycytominer = pytest.importorskip("pycytominer")
 copairs_map = pytest.importorskip("copairs.map")
@@ -96,3 +97,128 @@ def test_cell_features_are_rows_with_identity(finished: Workshop) -> None:
     assert list(cells.columns[:4]) == identity
     assert not cells.duplicated(identity).any()
     assert np.isfinite(cells[features_of(cells)].to_numpy()).all()
+
+
+# corrected profiles -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def corrected(finished_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The project with the profiles of wells and treatments of all its plates; not to be changed."""
+    root = shutil.copytree(finished_template, tmp_path_factory.mktemp("corrected") / "project")
+    workshop = Workshop(root)
+    assert workshop.make(*INDEX).succeeded
+    ran = workshop.make("cnn/profiles", "cnn/treatment_profiles")
+    assert ran.succeeded, ran.failures
+    return root
+
+
+@pytest.fixture(scope="module")
+def corrected_profiles(corrected: Path) -> pd.DataFrame:
+    """Their well profiles as pandas reads them."""
+    return pd.read_parquet(corrected / "outputs" / "cnn" / "profiles.parquet")
+
+
+def test_pycytominer_takes_corrected_profiles_as_they_are(corrected_profiles: pd.DataFrame) -> None:
+    features = features_of(corrected_profiles)
+    metadata = [name for name in corrected_profiles if name.startswith("Metadata_")]
+    assert set(corrected_profiles[features].dtypes) == {np.dtype(np.float32)}
+    scaled = pycytominer.normalize(
+        corrected_profiles,
+        features=features,
+        meta_features=metadata,
+        samples="Metadata_Control == 'true'",
+        method="mad_robustize",
+    )
+    medians = scaled.loc[scaled["Metadata_Control"] == "true", features].median()
+    np.testing.assert_allclose(medians.dropna(), 0, atol=1e-4)
+    selected = pycytominer.feature_select(
+        corrected_profiles, features=features, operation=["correlation_threshold", "drop_na_columns"]
+    )
+    kept = features_of(selected)
+    assert 0 < len(kept) <= len(features)
+    # it looks at positive correlations, and leaves dead features in
+    correlations = selected[kept].corr().to_numpy(copy=True)
+    np.fill_diagonal(correlations, 0)
+    assert np.nanmax(correlations) <= 0.9
+    consensus = pycytominer.aggregate(
+        corrected_profiles,
+        strata=["Metadata_Plate", "Metadata_Treatment"],
+        features=features,
+        operation="mean",
+    )
+    expected = corrected_profiles.groupby(["Metadata_Plate", "Metadata_Treatment"])[features].mean()
+    found = consensus.set_index(["Metadata_Plate", "Metadata_Treatment"]).loc[expected.index, features]
+    np.testing.assert_allclose(found.to_numpy(float), expected.to_numpy(float), rtol=1e-4, atol=1e-5)
+
+
+def test_copairs_scores_corrected_profiles_against_controls(corrected_profiles: pd.DataFrame) -> None:
+    metadata = corrected_profiles[[name for name in corrected_profiles if name.startswith("Metadata_")]]
+    scores = copairs_map.average_precision(
+        metadata,
+        corrected_profiles[features_of(corrected_profiles)].to_numpy(),
+        pos_sameby=["Metadata_Treatment"],
+        pos_diffby=["Metadata_Plate"],
+        neg_sameby=[],
+        neg_diffby=["Metadata_Control"],
+    )
+    assert len(scores) == len(corrected_profiles)
+    assert scores["average_precision"].dropna().between(0, 1).all()
+
+
+def test_anndata_takes_corrected_profiles_and_gives_them_back(
+    corrected: Path, corrected_profiles: pd.DataFrame, tmp_path: Path
+) -> None:
+    anndata = pytest.importorskip("anndata")
+    features = features_of(corrected_profiles)
+    held = anndata.AnnData(
+        corrected_profiles[features].to_numpy(),
+        obs=corrected_profiles.drop(columns=features).astype("object"),
+    )
+    assert held.shape == (len(corrected_profiles), len(features))
+    path = tmp_path / "cnn.h5ad"
+    result = call(corrected, "export", "profiles", "--experiment", "cnn", str(path))
+    assert result.exit_code == 0, result.output
+    read = anndata.read_h5ad(path)
+    np.testing.assert_array_equal(read.X, held.X)
+    assert list(read.var_names) == features
+    assert read.obs["Metadata_Treatment"].tolist() == corrected_profiles["Metadata_Treatment"].tolist()
+
+
+@pytest.mark.parametrize("level", ["well", "treatment"])
+def test_every_format_holds_the_same_numbers(corrected: Path, tmp_path: Path, level: str) -> None:
+    asset = {"well": "profiles", "treatment": "treatment_profiles"}[level]
+    table = pd.read_parquet(corrected / "outputs" / "cnn" / f"{asset}.parquet")
+    features = features_of(table)
+    for name in ("a.csv.gz", "a.parquet", "a.gct"):
+        path = tmp_path / name
+        arguments = ("export", "profiles", "--experiment", "cnn", "--level", level, str(path))
+        result = call(corrected, *arguments)
+        assert result.exit_code == 0, result.output
+        if name.endswith("gct"):
+            # below two lines of sizes and the metadata; first the feature's name and its description
+            lines = pd.read_csv(path, sep="\t", skiprows=2, index_col=0, dtype=str)
+            found = lines.loc[features].iloc[:, 1:].T.astype(np.float32)
+        else:
+            found = pycytominer.cyto_utils.load.load_profiles(str(path))[features]
+        np.testing.assert_allclose(found.to_numpy(float), table[features].to_numpy(float), rtol=1e-6)
+
+
+def test_jump_files_of_a_project_are_read_plate_by_plate(corrected: Path, tmp_path: Path) -> None:
+    result = call(
+        corrected, "export", "profiles", "--experiment", "cnn", "--source", "source_1", str(tmp_path)
+    )
+    assert result.exit_code == 0, result.output
+    files = sorted(tmp_path.glob("profiles/*/*/*.parquet"))
+    assert [path.stem for path in files] == ["TINY00001", "TINY00002"]
+    for path in files:
+        frame = pycytominer.cyto_utils.load.load_profiles(path)
+        features = [name for name in frame if not name.startswith("Meta")]
+        assert set(frame[features].dtypes) == {np.dtype(np.float32)}
+        normalized = pycytominer.normalize(
+            frame,
+            features=features,
+            meta_features=[name for name in frame if name.startswith("Meta")],
+            samples="Metadata_pert_type == 'negcon'",
+        )
+        assert len(normalized) == len(frame)

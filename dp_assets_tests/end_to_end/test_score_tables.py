@@ -21,10 +21,11 @@ from dp_assets_tests.end_to_end.planted_bbbc021 import (
 )
 
 FEW_SCORES = 'evaluation.metrics=["nsc", "nscb", "plate_effect"]'
+VARIANTS = ("zscore", "tvn")
 
 
-def score(*arguments: object) -> Result:
-    return CliRunner().invoke(main, ["score", *map(str, arguments)], catch_exceptions=False)
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [*map(str, arguments)], catch_exceptions=False)
 
 
 def scores_of(project: Path, variant: str) -> dict[str, dict[str, Any]]:
@@ -33,126 +34,118 @@ def scores_of(project: Path, variant: str) -> dict[str, dict[str, Any]]:
 
 
 def small_screen() -> pd.DataFrame:
-    """Wells of four plates in two weeks: DMSO, and six compounds of three mechanisms at two doses."""
-    compounds = {f"{letter}-{number}": letter * 3 for letter in "abc" for number in (1, 2)}
+    """Wells of four plates: DMSO, and of each of three mechanisms one compound in each week, at two doses."""
     rows = []
-    for plate in ("Week1_1", "Week1_2", "Week2_1", "Week2_2"):
-        treated = [(name, dose, moa) for name, moa in compounds.items() for dose in (0.1, 3.0)]
-        for number, (name, dose, moa) in enumerate([("DMSO", 0.0, "DMSO")] * 4 + treated):
-            rows.append((plate, f"B{number + 2:02d}", name, dose, moa))
+    for week in (1, 2):
+        treated = [(f"{kind}-{week}", dose, kind * 3) for kind in "abc" for dose in (0.1, 3.0)]
+        for plate in (f"Week{week}_1", f"Week{week}_2"):
+            for number, (name, dose, moa) in enumerate([("DMSO", 0.0, "DMSO")] * 4 + treated):
+                rows.append((plate, f"B{number + 2:02d}", name, dose, moa))
     return pd.DataFrame(rows, columns=[PLATE, WELL, COMPOUND, "dose", "moa"])
 
 
-@pytest.fixture
-def screen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
-    """A small screen: `wells.csv` with features alone, `plates.csv` and `moa.csv` with what wells are."""
-    monkeypatch.chdir(tmp_path)
+def write_screen(folder: Path) -> None:
+    """`wells.csv` with features alone; `plates.csv` and `moa.csv` with what the wells are."""
     wells = small_screen()
-    features = planted_features(wells, {("a-1", 3.0): "bbb"}, seed=1)
-    features.to_csv("wells.csv", index=False)
-    listed = {PLATE: "Metadata_Plate", WELL: "Metadata_Well", COMPOUND: "Compound", "dose": "Concentration"}
-    wells.rename(columns=listed)[list(listed.values())].to_csv("plates.csv", index=False)
+    planted_features(wells, {("a-1", 3.0): "bbb"}, seed=1).to_csv(folder / "wells.csv", index=False)
+    names = {PLATE: "Metadata_Plate", WELL: "Metadata_Well", COMPOUND: "Compound", "dose": "Concentration"}
+    wells.rename(columns=names)[list(names.values())].to_csv(folder / "plates.csv", index=False)
     known = wells[wells["moa"] != "DMSO"].drop_duplicates([COMPOUND, "dose"])
-    known.rename(columns={COMPOUND: "compound", "dose": "concentration"})[
-        ["compound", "concentration", "moa"]
-    ].to_csv("moa.csv", index=False)
-    return wells
+    known = known.rename(columns={COMPOUND: "compound", "dose": "concentration"})
+    known[["compound", "concentration", "moa"]].to_csv(folder / "moa.csv", index=False)
 
 
-OPTIONS = (
-    "--annotations",
-    "plates.csv",
-    "--annotations",
-    "moa.csv",
-    "--control",
-    "Compound=DMSO",
-    "--treatment",
-    "Compound",
-    "--treatment",
-    "Concentration",
-    "--set",
-    FEW_SCORES,
-)
+def command(folder: Path) -> list[object]:
+    """The command that scores the screen."""
+    return [
+        "score",
+        folder / "wells.csv",
+        *("--annotations", folder / "plates.csv", "--annotations", folder / "moa.csv"),
+        *("--control", "Compound=DMSO", "--treatment", "Compound", "--treatment", "Concentration"),
+        *(text for name in VARIANTS for text in ("--variant", name)),
+        *("--project", folder / "scored", "--set", FEW_SCORES),
+    ]
 
 
-def test_a_small_screen_is_scored_by_one_command(screen: pd.DataFrame, tmp_path: Path) -> None:
-    result = score("wells.csv", *OPTIONS, "--variant", "zscore", "--variant", "tvn")
+@pytest.fixture(scope="module")
+def scored(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
+    """The folder of a small screen that was scored, and what the command said; not to be changed."""
+    folder = tmp_path_factory.mktemp("screen")
+    write_screen(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("DP_PROJECT", "DAGSTER_HOME"):
+            patch.setenv(name, "unset")
+            patch.delenv(name)
+        patch.setattr("absl.logging.PythonHandler.close", lambda _: None)
+        return folder, run(*command(folder))
+
+
+def test_a_small_screen_is_scored_by_one_command(scored: tuple[Path, Result]) -> None:
+    folder, result = scored
     assert result.exit_code == 0, result.output
-    project = tmp_path / "scores" / "wells"
-    right, n = expected_scores(screen, pd.read_csv("wells.csv"))["nsc"]
-    assert (right, n) == (11, 12), "one treatment is misplaced"
-    for variant in ("zscore", "tvn"):
-        nsc = scores_of(project, variant)["nsc"]
-        assert (nsc["value"], nsc["n"]) == (pytest.approx(right / n), n)
-        assert nsc["low"] <= nsc["value"] <= nsc["high"]
-        page = project / "outputs" / variant / "evaluation" / "evaluation.html"
-        assert page.exists()
-        assert str(page) in result.output
-    table = {line.split()[0]: line.split() for line in result.output.splitlines() if line.strip()}
-    assert table["score"] == ["score", "n", "zscore", "tvn"]
-    assert table["nsc"][:3] == ["nsc", "12", "0.917"]
-    assert str(project / "outputs" / "comparison") in result.output
+    expected = expected_scores(small_screen(), pd.read_csv(folder / "wells.csv"))
+    assert expected == {"nsc": (11, 12), "nscb": (11, 12)}, "one treatment is misplaced"
+    for variant in VARIANTS:
+        found = scores_of(folder / "scored", variant)
+        for name, (right, n) in expected.items():
+            assert (found[name]["value"], found[name]["n"]) == (pytest.approx(right / n), n)
+            assert found[name]["low"] <= found[name]["value"] <= found[name]["high"]
 
 
-def test_a_second_call_computes_what_has_changed(screen: pd.DataFrame, tmp_path: Path) -> None:
-    arguments = ("wells.csv", *OPTIONS, "--variant", "zscore", "--variant", "whitening")
-    assert score(*arguments).exit_code == 0
-    outputs = tmp_path / "scores" / "wells" / "outputs"
-    pages = {name: outputs / name / "evaluation" / "evaluation.html" for name in ("zscore", "whitening")}
-    before = {name: page.stat().st_mtime_ns for name, page in pages.items()}
-    again = score(*arguments)
-    assert again.exit_code == 0
-    assert "nsc" in again.output
-    assert {name: page.stat().st_mtime_ns for name, page in pages.items()} == before
-    assert score(*arguments, "--lambda", "0.5").exit_code == 0
-    after = {name: page.stat().st_mtime_ns for name, page in pages.items()}
-    assert after["zscore"] == before["zscore"]
-    assert after["whitening"] > before["whitening"]
-    table = pd.read_csv("wells.csv")
-    table.iloc[0, 2:] += 50.0
-    table.to_csv("wells.csv", index=False)
-    assert score(*arguments, "--lambda", "0.5").exit_code == 0
-    assert all(page.stat().st_mtime_ns > after[name] for name, page in pages.items())
-
-
-def test_a_variant_that_cannot_be_made_is_named_and_the_others_are_shown(
-    screen: pd.DataFrame, tmp_path: Path
+def test_the_command_shows_the_variants_side_by_side_and_where_the_reports_lie(
+    scored: tuple[Path, Result],
 ) -> None:
-    arguments = ("wells.csv", *OPTIONS, "--variant", "uncorrected", "--variant", "whitening")
-    assert score(*arguments).exit_code == 0
-    table = pd.read_csv("wells.csv")
-    is_control = (screen[PLATE] == "Week2_2") & (screen[COMPOUND] == "DMSO")
-    table[~is_control.to_numpy()].to_csv("wells.csv", index=False)
-    result = score(*arguments)
-    assert result.exit_code == 1
-    assert "Week2_2" in result.output
-    assert "could not be scored: whitening" in result.output
-    header = next(line for line in result.output.splitlines() if line.split()[:1] == ["score"])
-    assert header.split() == ["score", "n", "uncorrected"]
-    assert "Traceback" not in result.output
+    folder, result = scored
+    table = {line.split()[0]: line.split() for line in result.output.splitlines() if line.strip()}
+    assert table["score"] == ["score", "n", *VARIANTS]
+    assert table["nsc"][:3] == ["nsc", "12", "0.917"]
+    outputs = folder / "scored" / "outputs"
+    pages = [outputs / variant / "evaluation" / "evaluation.html" for variant in VARIANTS]
+    for page in (*pages, outputs / "comparison" / "comparison.html"):
+        assert page.exists()
+        assert f"  {page}\n" in result.output
+    assert "40 wells, 12 treatments, 60 features" in result.output
 
 
-def test_the_project_is_one_like_any_other(screen: pd.DataFrame, tmp_path: Path) -> None:
-    assert score("wells.csv", *OPTIONS, "--variant", "zscore").exit_code == 0
-    project = str(tmp_path / "scores" / "wells")
-    output = tmp_path / "zscore.parquet"
-    exported = CliRunner().invoke(
-        main, ["--project", project, "export", "profiles", "--experiment", "zscore", str(output)]
-    )
-    assert exported.exit_code == 0, exported.output
-    profiles = pd.read_parquet(output)
-    controls = profiles["Metadata_Control"] == "true"
-    assert controls.sum() == 16
+def test_a_second_call_makes_nothing_again(scored: tuple[Path, Result]) -> None:
+    folder, first = scored
+    outputs = folder / "scored" / "outputs"
+    before = {path: path.stat().st_mtime_ns for path in outputs.rglob("*")}
+    again = run(*command(folder))
+    assert again.exit_code == 0, again.output
+    assert again.output.count("nothing has changed") == len(VARIANTS)
+    assert again.output.partition("40 wells")[2] == first.output.partition("40 wells")[2]
+    assert {path: path.stat().st_mtime_ns for path in outputs.rglob("*")} == before
+
+
+def test_the_project_is_one_like_any_other(scored: tuple[Path, Result], tmp_path: Path) -> None:
+    folder, _ = scored
+    export = ("--project", folder / "scored", "export", "profiles", "--experiment", "zscore")
+    assert run(*export, tmp_path / "zscore.parquet").exit_code == 0
+    profiles = pd.read_parquet(tmp_path / "zscore.parquet")
+    controls = profiles[profiles["Metadata_Control"] == "true"]
+    assert len(controls) == 16
     features = [name for name in profiles if not name.startswith("Metadata_")]
-    for _, plate in profiles[controls].groupby("Metadata_Plate"):
+    for _, plate in controls.groupby("Metadata_Plate"):
         np.testing.assert_allclose(plate[features].mean(), 0, atol=1e-3)
         np.testing.assert_allclose(plate[features].std(ddof=0), 1, atol=1e-3)
-    raw = tmp_path / "raw.csv"
-    arguments = ["--project", project, "export", "profiles", "--experiment", "zscore", "--raw", str(raw)]
-    assert CliRunner().invoke(main, arguments).exit_code == 0
-    found = pd.read_csv(raw).set_index(["Metadata_Plate", "Metadata_Well"])
-    given = pd.read_csv("wells.csv").set_index([PLATE, WELL])
+    assert run(*export, "--raw", tmp_path / "raw.csv").exit_code == 0
+    found = pd.read_csv(tmp_path / "raw.csv").set_index(["Metadata_Plate", "Metadata_Well"])
+    given = pd.read_csv(folder / "wells.csv").set_index([PLATE, WELL])
     np.testing.assert_allclose(found.loc[given.index, features], given[features], rtol=1e-5)
+
+
+def test_a_plate_without_controls_is_named(tmp_path: Path) -> None:
+    write_screen(tmp_path)
+    wells = small_screen()
+    kept = ~((wells[PLATE] == "Week2_2") & (wells[COMPOUND] == "DMSO")).to_numpy()
+    pd.read_csv(tmp_path / "wells.csv")[kept].to_csv(tmp_path / "wells.csv", index=False)
+    result = run(*command(tmp_path))
+    assert result.exit_code == 1
+    assert "Week2_2" in result.output
+    assert "could not be scored: zscore, tvn" in result.output
+    assert "->" in result.output
+    assert "Traceback" not in result.output
 
 
 @pytest.mark.slow
@@ -171,9 +164,8 @@ def test_bbbc021_is_scored_as_published(
     variants = ("zscore", "whitening", "tvn", "uncorrected")
     chosen = [text for variant in variants for text in ("--variant", variant)]
     metrics = 'evaluation.metrics=["nsc", "nscb", "nscb_strict", "map"]'
-    result = score(
-        tmp_path / "wells.csv", *arguments, *chosen, "--project", tmp_path / "scored", "--set", metrics
-    )
+    target = ("--project", tmp_path / "scored", "--set", metrics)
+    result = run("score", tmp_path / "wells.csv", *arguments, *chosen, *target)
     assert result.exit_code == 0, result.output
     assert "expected_counts" not in result.output, "103 treatments of 12 mechanisms are found"
     for variant in ("zscore", "whitening", "tvn"):

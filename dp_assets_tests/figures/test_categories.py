@@ -22,7 +22,6 @@ def test_every_row_has_an_entry_and_counts_add_up(values: list[str], most: int) 
         # A category of its own, or one shared with others.
         assert code == named.get(value or "none", code)
         if not value:
-            assert found.colours[0:1].shape == (1,)
             assert found.entries[code].colour == FAINT
     if not found.is_scale:
         assert len(found.entries) <= most + 2

@@ -36,8 +36,9 @@ def test_cellprofiler_objects_of_three_compartments() -> None:
         "Image_FileName_DAPI Image_PathName_DAPI Image_Count_Cells Image_Metadata_Compound "
         "Cells_AreaShape_Area Cells_AreaShape_Center_X Cells_Number_Object_Number Cells_Parent_Nuclei "
         "Cells_Children_Cytoplasm_Count Cells_Location_Center_X Cells_Neighbors_FirstClosestObjectNumber_3 "
-        "Cells_Neighbors_NumberOfNeighbors_3 Nuclei_AreaShape_BoundingBoxMinimum_X Nuclei_AreaShape_BoundingBoxArea "
-        "Cytoplasm_Intensity_MeanIntensity_CorrDAPI Nuclei_Location_MaxIntensity_X_CorrDAPI Replicate"
+        "Cells_Neighbors_NumberOfNeighbors_3 Nuclei_AreaShape_BoundingBoxMinimum_X "
+        "Nuclei_AreaShape_BoundingBoxArea Cytoplasm_Intensity_MeanIntensity_CorrDAPI "
+        "Nuclei_Location_MaxIntensity_X_CorrDAPI Replicate"
     )
     assert found.features == (
         "Cells_AreaShape_Area",
@@ -72,25 +73,22 @@ def test_cellprofiler_means_over_images() -> None:
 
 def test_cellprofiler_tables_of_one_object_and_of_images() -> None:
     one = recognised(
-        "ImageNumber ObjectNumber Metadata_Plate Metadata_Well AreaShape_Area Intensity_Mean_DNA Location_Center_X"
+        "ImageNumber ObjectNumber Metadata_Plate Metadata_Well AreaShape_Area Intensity_Mean_DNA "
+        "Location_Center_X"
     )
     assert one.features == ("AreaShape_Area", "Intensity_Mean_DNA")
     images = recognised(
-        "ImageNumber Image_Metadata_Plate Image_Metadata_Well Image_Granularity_1_DNA Image_Intensity_TotalIntensity_DNA "
-        "Image_Width_DNA Image_Count_Nuclei Image_ExecutionTime_01LoadData"
+        "ImageNumber Image_Metadata_Plate Image_Metadata_Well Image_Granularity_1_DNA "
+        "Image_Intensity_TotalIntensity_DNA Image_Width_DNA Image_Count_Nuclei Image_ExecutionTime_01LoadData"
     )
     assert images.features == ("Image_Granularity_1_DNA", "Image_Intensity_TotalIntensity_DNA")
-    assert images.unused == (
-        "Image_Width_DNA",
-        "Image_Count_Nuclei",
-        "Image_ExecutionTime_01LoadData",
-    )
+    assert images.unused == ()
 
 
 def test_jump_takes_all_but_metadata() -> None:
     found = recognised(
-        "Metadata_Source Metadata_Plate Metadata_Well Metadata_JCP2022 Metadata_pert_type Cells_AreaShape_Area "
-        "Image_Granularity_1_DNA X_1 Image_Count_Cells"
+        "Metadata_Source Metadata_Plate Metadata_Well Metadata_JCP2022 Metadata_pert_type "
+        "Cells_AreaShape_Area Image_Granularity_1_DNA X_1 Image_Count_Cells"
     )
     assert found.features == ("Cells_AreaShape_Area", "Image_Granularity_1_DNA", "X_1")
     assert set(found.metadata.values()) == {"Metadata_Source", "Metadata_JCP2022", "Metadata_pert_type"}
@@ -113,6 +111,13 @@ def test_deepprofiler_by_running_numbers() -> None:
     assert "Location_Center_X" not in found.metadata
 
 
+def test_a_few_numbered_measurements_are_not_all() -> None:
+    spectrum = [f"Granularity_{scale}" for scale in range(1, 17)]
+    shapes = [f"AreaShape_{name}" for name in "abcdefghijklmnopqrst"]
+    found = recognised(["Metadata_Plate", "Metadata_Well", "ObjectNumber", *spectrum, *shapes])
+    assert found.features == (*spectrum, *shapes)
+
+
 def test_embeddings_with_bare_keys() -> None:
     found = recognised(["source", "batch", "plate", "well", *(f"all_emb_{place}" for place in range(16))])
     assert len(found.features) == 16
@@ -126,7 +131,10 @@ def test_own_tables() -> None:
 
 
 def test_patterns_win_but_never_name_counts() -> None:
-    names = "Metadata_Plate Metadata_Well Cells_a Cells_b Cells_Location_Center_X Nuclei_a ImageNumber Count_Cells"
+    names = (
+        "Metadata_Plate Metadata_Well Cells_a Cells_b Cells_Location_Center_X Nuclei_a ImageNumber "
+        "Count_Cells"
+    )
     assert recognised(names, feature_columns="Cells_*").features == ("Cells_a", "Cells_b")
     assert recognised(names, feature_columns="*").features == ("Cells_a", "Cells_b", "Nuclei_a")
     by_name = recognised(names, feature_columns=["Nuclei_a", "Cells_Location_Center_X"])

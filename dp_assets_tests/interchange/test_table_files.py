@@ -223,6 +223,15 @@ def test_numbers_survive_csv(tmp_path_factory: pytest.TempPathFactory, values: l
     np.testing.assert_array_equal(batch.numbers[:, 0], np.array(values, np.float32))
 
 
+def test_decimal_commas_in_text(tmp_path: Path) -> None:
+    path = made(tmp_path, "t.csv", "compound;dose;name\na;0,50;1,2-diol\nb;1e3;x\n")
+    assert read_text_columns(path).to_pydict() == {
+        "compound": ["a", "b"],
+        "dose": ["0.50", "1e3"],
+        "name": ["1,2-diol", "x"],
+    }
+
+
 def test_names_of_tables() -> None:
     assert [table_stem(Path(name)) for name in ("P1.csv", "P1.v2.CSV.GZ", "P1.parquet", "P1")] == [
         "P1",

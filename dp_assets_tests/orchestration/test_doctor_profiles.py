@@ -124,7 +124,7 @@ def test_wells_with_two_treatments(tiny: Workshop) -> None:
 
 def test_an_experiment_that_asks_for_no_profiles_is_only_warned(tiny: Workshop) -> None:
     def plain(data: dict) -> None:
-        del data["profiles"]
+        del data["profiles"], data["evaluation"]
         del data["dataset"]["metadata"]
 
     tiny.configure(plain)

@@ -12,9 +12,11 @@ import pyarrow.compute as pc
 from dp_assets.config.digest import settings_digest
 from dp_assets.config.experiment import Experiment
 from dp_assets.config.profile_sections import FeaturesSettings
-from dp_assets.config.protocol import CellAggregation
+from dp_assets.config.protocol import CellAggregation, ProfileProtocol
+from dp_assets.interchange.annotation_tables import read_annotation
 from dp_assets.interchange.external_profiles import ExternalFeatures, read_external
 from dp_assets.orchestration.outputs import Metadata, TableOutput
+from dp_assets.orchestration.profile_inputs import annotation_digest
 from dp_assets.orchestration.progress import reporter
 from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.orchestration.results import COMMON, identified, schema_check, table_checks
@@ -40,10 +42,10 @@ class _Made:
     facts: Metadata
 
 
-def external_profiles_asset(experiment: Experiment) -> dg.AssetsDefinition:
+def external_profiles_asset(experiment: Experiment, root: str) -> dg.AssetsDefinition:
     """Site and well profiles of an experiment whose features come from files."""
     scoring = experiment.scoring()
-    features, cells = scoring.features, scoring.profiles.cells
+    features, protocol = scoring.features, scoring.profiles
     assert features is not None
     keys = {name: dg.AssetKey([experiment.name, name]) for name in ("site_profiles", "well_profiles")}
 
@@ -57,7 +59,9 @@ def external_profiles_asset(experiment: Experiment) -> dg.AssetsDefinition:
                 owners=COMMON["owners"],
                 dagster_type=COMMON["dagster_type"],
                 kinds={"parquet"},
-                code_version=settings_digest(features) + settings_digest(cells),
+                code_version=settings_digest(features)
+                + settings_digest(protocol.cells)
+                + annotation_digest(protocol, root),
                 description=_DESCRIPTIONS[name] + ", ".join(features.files),
             )
             for name, key in keys.items()
@@ -68,7 +72,7 @@ def external_profiles_asset(experiment: Experiment) -> dg.AssetsDefinition:
         context: dg.AssetExecutionContext, project: ProjectResource
     ) -> Iterator[dg.MaterializeResult]:
         with user_errors():
-            made = _read(context, features, cells, project)
+            made = _read(context, features, protocol, project)
         for name, table in (("site_profiles", made.sites), ("well_profiles", made.wells)):
             described, version = identified(table)
             yield dg.MaterializeResult(
@@ -92,12 +96,17 @@ _DESCRIPTIONS = {
 def _read(
     context: dg.AssetExecutionContext,
     features: FeaturesSettings,
-    cells: CellAggregation,
+    protocol: ProfileProtocol,
     project: ProjectResource,
 ) -> _Made:
-    inputs = project.layout.root / "inputs"
+    inputs, cells = project.layout.root / "inputs", protocol.cells
+    metadata = project.layout.metadata
+    # They also say which wells images lie in, where a table has image numbers only.
+    annotations = [read_annotation(metadata / name) for name in protocol.annotations]
     with tempfile.TemporaryDirectory() as work:
-        found = read_external(features, inputs / FEATURES_FOLDER, project.layout.metadata, Path(work))
+        found = read_external(
+            features, inputs / FEATURES_FOLDER, metadata, Path(work), annotations=annotations
+        )
         if found.cell_features is not None:
             sites, wells = _of_cells(context, found, cells)
         elif found.level == "site":
@@ -111,6 +120,7 @@ def _read(
         "files": ", ".join(map(str, found.sources[:20])),
         "plates": len(found.plates),
         "dropped": dg.MetadataValue.json(dict(found.dropped)),
+        "notes": "; ".join(found.notes) or "none",
     }
     origin = {"level": found.level, "sources": [str(path) for path in found.sources]}
     return _Made(with_provenance(sites, **origin), with_provenance(wells, **origin), facts)
