@@ -1,7 +1,6 @@
 """External experiments over small tables with a planted structure."""
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -66,8 +65,6 @@ def write_external(
         (root / "inputs" / folder).mkdir(parents=True)
     table.to_csv(root / "inputs" / "features" / "wells.csv", index=False)
     for name, settings in experiments.items():
-        if change is not None:
-            change(settings)
         (root / "inputs" / "config" / f"{name}.json").write_text(json.dumps(settings), encoding="utf-8")
     return Workshop(root)
 

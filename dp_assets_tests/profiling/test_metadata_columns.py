@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dp_assets.profiling.metadata_columns import MetadataColumns, clean, plain_number, split_dose
+from dp_assets.profiling.metadata_columns import MetadataColumns, clean, split_dose
+from dp_assets.storage.number_text import plain_number
 from dp_assets_tests.profiling.cell_tables import text_table
 
 
