@@ -1,4 +1,4 @@
-"""The demonstration: a small example project from images to well profiles, and what came of it."""
+"""The demonstration: a small example project from images to scored profiles, and what came of it."""
 
 import time
 from pathlib import Path
@@ -12,9 +12,12 @@ from dp_assets.example.project import write_example_project
 from dp_assets.orchestration.project_setup import set_up_project
 from dp_assets.orchestration.run_display import run_stages
 from dp_assets.orchestration.stage_runner import STAGES, StageOutcome
+from dp_assets.storage.folders import open_folder
 from dp_assets.storage.layout import ProjectLayout
 from dp_assets.storage.model_folder import ModelFolder
 from dp_assets.storage.tables import StoredTable
+
+SCORES = (("NSC", "nsc"), ("mAP", "map"), ("active\ntreatments", "activity_fraction"))
 
 
 def run_demo(root: Path, *, keep: bool, console: Console) -> bool:
@@ -46,6 +49,7 @@ def _print_results(root: Path, outcomes: list[StageOutcome], seconds: float, con
         "wells",
         "validation\naccuracy",
         "training\nseconds",
+        *(heading for heading, _ in SCORES),
     )
     table = Table(*headers, box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
     for folder in sorted(outputs.glob("*/trained_model")):
@@ -64,9 +68,12 @@ def _print_results(root: Path, outcomes: list[StageOutcome], seconds: float, con
         "*/trained_model",
         "*/features",
         "*/well_profiles",
+        "*/profiles.parquet",
+        "*/evaluation/evaluation.html",
+        "comparison/comparison.html",
     ):
         for path in sorted(outputs.glob(place)):
-            if any(path.iterdir()):
+            if path.is_file() or any(path.iterdir()):
                 console.print(f"  {path}")
     console.print(
         f"See them in the Dagster UI: [bold]make ui[/bold], or [bold]dp-assets --project {root} ui[/bold], "
@@ -89,4 +96,14 @@ def _result_row(model: Path) -> list[str]:
         str(sum(table.row_count() for table in wells)),
         "-" if accuracy is None else f"{accuracy:.3f}",
         f"{seconds:.0f}",
+        *_score_cells(experiment),
     ]
+
+
+def _score_cells(experiment: Path) -> list[str]:
+    """The headline scores of an experiment, "-" where it has none."""
+    try:
+        values = open_folder(experiment / "evaluation").manifest["scores"]
+    except FileNotFoundError:
+        values = {}
+    return [f"{values[name]:.2f}" if name in values else "-" for _, name in SCORES]

@@ -54,12 +54,7 @@ def external_experiment(**changes: object) -> dict:
     }
 
 
-def write_external(
-    root: Path,
-    table: pd.DataFrame,
-    experiments: dict[str, dict],
-    change: Callable[[dict], None] | None = None,
-) -> Workshop:
+def write_external(root: Path, table: pd.DataFrame, experiments: dict[str, dict]) -> Workshop:
     """A project of external experiments over one table."""
     for folder in ("config", "features", "metadata"):
         (root / "inputs" / folder).mkdir(parents=True)
