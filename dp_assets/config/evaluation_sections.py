@@ -32,6 +32,7 @@ Metric = Literal[
     "plate_effect",
     "label_probes",
     "classifier",
+    "strong_treatments",
 ]
 HitLevel = Literal["treatment", "well", "site", "cell"]
 METRICS: tuple[Metric, ...] = (
@@ -49,6 +50,8 @@ METRICS: tuple[Metric, ...] = (
     "plate_effect",
     "label_probes",
 )
+# Not computed unless asked for: they look at cells, or choose a training set instead of judging profiles.
+FURTHER_METRICS: tuple[Metric, ...] = ("classifier", "strong_treatments")
 
 
 class EvaluationSettings(Section):
@@ -79,7 +82,7 @@ class EvaluationSettings(Section):
     metrics: Annotated[tuple[Annotated[Metric, AnyCase], ...], OneOrMore, Distinct] = Field(
         default=METRICS,
         min_length=1,
-        description="a list of " + ", ".join(f'"{name}"' for name in (*METRICS, "classifier")),
+        description="a list of " + ", ".join(f'"{name}"' for name in (*METRICS, *FURTHER_METRICS)),
         examples=[["nsc", "nscb", "map"]],
     )
     top_percentile: Number = Field(

@@ -6,12 +6,15 @@ import numpy as np
 import pandas as pd
 
 from dp_assets.config.protocol import EvaluationProtocol
+from dp_assets.evaluation.bootstrap import count_interval
 from dp_assets.evaluation.profile_set import ProfileSet
+from dp_assets.evaluation.score import Score, ScoreResult, not_applicable
 from dp_assets.evaluation.well_selection import treated_wells
 
 # Principal components up to this share of the variance, and of these the ones with more than the second.
 _VARIANCE = 0.95
 _LEAST_SHARE = 0.005
+_LINE = "three wells far from the controls by principal components or on the UMAP"
 
 
 @dataclass(frozen=True)
@@ -78,6 +81,37 @@ def strong_treatments(
     )
     table["selected"] = table["strong_wells"] >= minimum_wells
     return StrongTreatments(tuple(table.loc[table["selected"], "treatment"]), table)
+
+
+def strong_treatment_scores(
+    profiles: ProfileSet, protocol: EvaluationProtocol, coordinates: np.ndarray
+) -> ScoreResult:
+    """How many treatments stand out; the table "strong_treatments" names them.
+
+    Parameters
+    ----------
+    profiles, protocol, coordinates : as for `strong_treatments`.
+    """
+    name = "strong_treatments"
+    mapped = np.isfinite(coordinates).all(axis=1)
+    if (profiles.is_control & mapped).sum() < 2:
+        return ScoreResult((not_applicable(name, "treatments", _LINE, "there are no two control wells"),))
+    found = strong_treatments(profiles, protocol, coordinates)
+    count = len(found.table)
+    if not count:
+        return ScoreResult((not_applicable(name, "treatments", _LINE, "there are no treated wells"),))
+    selected = found.table["selected"].to_numpy(bool)
+    score = Score(
+        name,
+        float(selected.sum()),
+        count,
+        "treatments",
+        _LINE,
+        *count_interval(selected, protocol),
+        excluded=treated_wells(profiles, protocol).excluded,
+        details={"fraction": float(selected.mean())},
+    )
+    return ScoreResult((score,), {name: found.table})
 
 
 def _far_along_components(features: np.ndarray, is_control: np.ndarray) -> np.ndarray:

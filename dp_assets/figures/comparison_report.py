@@ -13,6 +13,7 @@ from dp_assets.figures.report_scores import (
     finite,
     interval_text,
     number_text,
+    reasons,
     score_row,
 )
 from dp_assets.figures.report_tables import report_table
@@ -51,7 +52,11 @@ def comparison_report(
             for experiment, found in rows.items()
             for names, excluded in exclusions(found)
         ],
-        absent=[(experiment, row) for experiment, found in rows.items() for row in found if row.bar is None],
+        absent=[
+            (experiment, names, reason)
+            for experiment, found in rows.items()
+            for names, reason in reasons(found)
+        ],
         pictures=embedded(pictures),
         tables=[report_table(heading, table) for heading, table in tables],
     )

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from dp_assets.figures.report_rendering import Pictures, embedded, render
-from dp_assets.figures.report_scores import Score, exclusions, headlines, score_row
+from dp_assets.figures.report_scores import Score, exclusions, headlines, reasons, score_row
 from dp_assets.figures.report_tables import ReportTable, report_table
 
 ERRORS = "errors"
@@ -44,7 +44,7 @@ def evaluation_report(
         rows=[row for row in rows if row.bar is not None],
         cards=headlines(rows),
         exclusions=exclusions(rows),
-        absent=[row for row in rows if row.bar is None],
+        absent=reasons(rows),
         errors=[table for table in shown if _is_of_errors(table)],
         pictures=embedded(pictures),
         tables=[table for table in shown if not _is_of_errors(table)],

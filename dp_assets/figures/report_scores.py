@@ -86,6 +86,15 @@ def exclusions(rows: Sequence[ScoreRow]) -> list[tuple[str, list[tuple[str, str]
     return [(", ".join(names), list(excluded)) for excluded, names in groups.items()]
 
 
+def reasons(rows: Sequence[ScoreRow]) -> list[tuple[str, str]]:
+    """Why scores have no value: (names of scores, reason), scores of the same reason together."""
+    groups: dict[str, list[str]] = {}
+    for row in rows:
+        if row.bar is None:
+            groups.setdefault(row.reason, []).append(row.name)
+    return [(", ".join(names), reason) for reason, names in groups.items()]
+
+
 def best_of(scores: Mapping[str, Score]) -> str | None:
     """The experiment whose score is certainly the best of several.
 

@@ -20,7 +20,7 @@ from dp_assets.storage.folders import Folder
 from dp_assets.storage.profile_columns import CELL_COUNT, LABEL, TREATMENT
 from dp_assets.storage.schemas import PLATE, WELL
 
-BARS = "scores"
+BARS = "scores_figure"
 MOST_BARS = 24
 # Scores that count treatments or compare odds: 1 is not the most they can be.
 COUNTS = ("first_hit_", "enrichment")
@@ -52,9 +52,9 @@ def evaluation_pictures(
     return [picture for part in parts for picture in part()]
 
 
-def preview_of(folder: Folder) -> bytes | None:
-    """The picture for the asset's page; None when there was nothing to draw."""
-    path = folder.path / FIGURES / f"{BARS}.png"
+def preview_of(folder: Folder, name: str) -> bytes | None:
+    """A figure of a published evaluation; None when there was nothing to draw."""
+    path = folder.path / FIGURES / f"{name}.png"
     return path.read_bytes() if path.exists() else None
 
 

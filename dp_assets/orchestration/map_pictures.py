@@ -7,9 +7,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from dp_assets.evaluation.profile_set import ProfileSet
 from dp_assets.orchestration.results import picture
 from dp_assets.storage.profile_columns import BATCH, COMPOUND, CONTROL, IS_CONTROL, LABEL
-from dp_assets.storage.schemas import PLATE
+from dp_assets.storage.schemas import PLATE, WELL
 
 LEVEL = "Metadata_Level"
 COORDINATES = ("umap_1", "umap_2", "tsne_1", "tsne_2")
@@ -58,6 +59,17 @@ def map_colourings(rows: pa.Table, level: str) -> dict[str, np.ndarray]:
     return {name: values for name, values in shown.items() if len(set(values)) > 1} or {
         "label": shown["label"]
     }
+
+
+def places_of_wells(wells: ProfileSet, table: pa.Table) -> np.ndarray:
+    """(wells, 2), where each well lies on the UMAP; NaN for those that are not on it."""
+    rows = table.filter(pc.equal(table[LEVEL], "well"))
+    keys = zip(rows[PLATE].to_pylist(), rows[WELL].to_pylist(), strict=True)
+    umap = np.stack([rows[name].to_numpy() for name in MAPS["UMAP"]], axis=1)
+    found = dict(zip(keys, umap, strict=True))
+    nowhere = np.full(2, np.nan)
+    keys_of_wells = zip(wells.plates, wells.wells, strict=True)
+    return np.array([found.get(key, nowhere) for key in keys_of_wells]).reshape(len(wells), 2)
 
 
 def _text(rows: pa.Table, name: str) -> np.ndarray:

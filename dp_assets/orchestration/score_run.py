@@ -28,6 +28,13 @@ from dp_assets.storage.tables import StoredTable, read_provenance
 STAGE = "evaluate"
 COMPARISON = "comparison"
 METADATA = "Metadata_"
+# Messages name keys of experiments; somebody who scores a table has written options.
+OPTIONS = (
+    "    --annotations, --control, --treatment, --label, --compound and --batch are the keys "
+    "profiles.annotations, profiles.control_field and control_values, profiles.treatment_fields, "
+    "evaluation.label_field, evaluation.compound_field and profiles.correction.batch_field; "
+    "--set KEY=VALUE sets any other"
+)
 
 
 def run_scores(root: Path, lanes: Sequence[str], *, force: bool, verbose: bool, console: Console) -> bool:
@@ -144,6 +151,7 @@ def _show(
         print_scores({lane: evaluation_folder.read_scores(folder) for lane, folder in found.items()}, console)
     if missing:
         console.print(f"[red]could not be scored:[/red] {', '.join(missing)} (the messages are above)")
+        console.print(OPTIONS)
     if pages:
         console.print("reports:")
     for page in pages:

@@ -107,6 +107,23 @@ def test_the_command_shows_the_variants_side_by_side_and_where_the_reports_lie(
     assert "40 wells, 12 treatments, 60 features" in result.output
 
 
+def test_profiles_are_those_of_the_protocol(scored: tuple[Path, Result]) -> None:
+    """z-score to the DMSO wells of the plate, then the mean of the wells: number for number."""
+    folder, _ = scored
+    wells, table = small_screen(), pd.read_csv(folder / "wells.csv")
+    features = [name for name in table if name not in (PLATE, WELL)]
+    scaled = []
+    for _, rows in table.groupby(PLATE):
+        controls = rows[wells.loc[rows.index, COMPOUND] == "DMSO"][features]
+        scaled.append((rows[features] - controls.mean()) / controls.std(ddof=0))
+    names = wells[COMPOUND] + "@" + wells["dose"].map("{:g}".format)
+    expected = pd.concat(scaled).groupby(names).mean().drop(index="DMSO@0")
+    found = pd.read_parquet(folder / "scored/outputs/zscore/treatment_profiles.parquet")
+    found = found.set_index("Metadata_Treatment")
+    assert sorted(found.index) == sorted(expected.index)
+    np.testing.assert_allclose(found.loc[expected.index, features], expected, rtol=1e-3, atol=1e-3)
+
+
 def test_a_second_call_makes_nothing_again(scored: tuple[Path, Result]) -> None:
     folder, first = scored
     outputs = folder / "scored" / "outputs"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from dp_assets.evaluation.strong_treatments import strong_treatments
+from dp_assets.evaluation.strong_treatments import strong_treatment_scores, strong_treatments
 from dp_assets_tests.evaluation.planted_wells import planted_wells
 from dp_assets_tests.evaluation.profile_sets import evaluation, profiles
 
@@ -76,3 +76,17 @@ def test_refuses_what_has_no_controls_or_no_places() -> None:
         strong_treatments(wells.take(~wells.is_control), evaluation(), np.zeros((48, 2)))
     with pytest.raises(ValueError, match=r"\(72, 2\)"):
         strong_treatments(wells, evaluation(), np.zeros((3, 2)))
+
+
+def test_the_score_counts_what_is_selected_and_says_when_there_are_no_controls() -> None:
+    wells = planted_wells(treatments=20, controls=10, features=30)
+    wells.features[wells.treatments == "t02"] += 8
+    places = wells.features[:, :2]
+    result = strong_treatment_scores(wells, evaluation(), places)
+    selected = strong_treatments(wells, evaluation(), places).selected
+    assert "t02" in selected
+    assert (result.scores[0].value, result.scores[0].n) == (len(selected), 20)
+    assert result.tables["strong_treatments"]["selected"].sum() == len(selected)
+    nowhere = strong_treatment_scores(wells, evaluation(), np.full((len(wells), 2), np.nan)).scores[0]
+    assert np.isnan(nowhere.value)
+    assert "control" in nowhere.reason

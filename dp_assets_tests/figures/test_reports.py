@@ -260,3 +260,10 @@ const keys = () => body.rows.map((row) => row.cells[0].dataset.key).join(",");
 click(); console.log(keys());
 click(); console.log(keys());
 """
+
+
+def test_scores_that_miss_the_same_thing_share_a_line() -> None:
+    missing = [score(name, None, n=0, reason="nobody has a label") for name in ("nsc", "map")]
+    text = evaluation_report("e", missing, [], [], {}).decode()
+    assert text.count("nobody has a label") == 1
+    assert "nsc, map" in text

@@ -128,6 +128,7 @@ def test_an_experiment_that_fails_is_named_and_what_it_had_is_not_shown(bench: B
     assert not succeeded
     assert ran == ["zscore", "tvn"], "a comparison would show what is old"
     assert "could not be scored: tvn" in text
+    assert "--set KEY=VALUE" in text
     header = next(line for line in text.splitlines() if line.split()[:1] == ["score"])
     assert header.split() == ["score", "n", "zscore"]
     assert "comparison.html" not in text

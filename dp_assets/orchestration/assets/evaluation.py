@@ -7,12 +7,17 @@ import pyarrow as pa
 
 from dp_assets.config.digest import settings_digest
 from dp_assets.config.experiment import Experiment
+from dp_assets.config.protocol import EvaluationProtocol
+from dp_assets.evaluation.profile_set import ProfileSet
 from dp_assets.evaluation.profile_table import profile_set
+from dp_assets.evaluation.score import ScoreResult
 from dp_assets.evaluation.scoring import ScoredProfiles, score_profiles
+from dp_assets.evaluation.strong_treatments import strong_treatment_scores
 from dp_assets.orchestration.assets.corrected_profiles import describe
 from dp_assets.orchestration.cell_scores import ANNOTATIONS, CELLS, MODEL, cell_inputs, cell_scores
 from dp_assets.orchestration.evaluation_folder import REPORT, VERSION, Evaluation, evaluation_writer
 from dp_assets.orchestration.evaluation_pictures import evaluation_pictures, preview_of
+from dp_assets.orchestration.map_pictures import places_of_wells
 from dp_assets.orchestration.outputs import FolderOutput, Metadata, unchanged
 from dp_assets.orchestration.progress import reporter
 from dp_assets.orchestration.project_resource import ProjectResource
@@ -24,6 +29,8 @@ from dp_assets.storage.folders import Folder
 from dp_assets.storage.tables import read_provenance
 
 SOURCES = ("profiles", "treatment_profiles", "corrected_sites", "profile_map")
+# Figures that the page shows; evaluation.html has all.
+PREVIEWS = ("scores_figure", "treatments_umap", "precision_recall", "enrichment", "replicates")
 # Shown as numbers of their own, so that the page draws them over time.
 HEADLINES = (
     "nsc",
@@ -79,16 +86,20 @@ def evaluation_asset(experiment: Experiment) -> dg.AssetsDefinition:
         writer = None
         if config.force or not project.is_current(context, "", made_from):
             with user_errors():
+                scored = _scored(inputs)
                 found = score_profiles(
-                    _scored(inputs),
+                    scored,
                     protocol,
-                    cell_scores(
-                        inputs["profiles"],
-                        inputs.get(CELLS, {}),
-                        inputs.get(MODEL),
-                        inputs.get(ANNOTATIONS, {}),
-                        protocol,
-                        scoring.profiles.correction.regularization,
+                    (
+                        *cell_scores(
+                            inputs["profiles"],
+                            inputs.get(CELLS, {}),
+                            inputs.get(MODEL),
+                            inputs.get(ANNOTATIONS, {}),
+                            protocol,
+                            scoring.profiles.correction.regularization,
+                        ),
+                        *_strong(scored.wells, inputs["profile_map"], protocol),
                     ),
                     reporter(context, "families of scores"),
                 )
@@ -114,6 +125,15 @@ def _scored(inputs: dict[str, Any]) -> ScoredProfiles:
         wells=profile_set(inputs["profiles"], "well"),
         sites=profile_set(inputs["corrected_sites"], "site"),
     )
+
+
+def _strong(
+    wells: ProfileSet, places: pa.Table, protocol: EvaluationProtocol
+) -> tuple[tuple[str, ScoreResult], ...]:
+    """Which treatments stand out, where that is asked for."""
+    if "strong_treatments" not in protocol.settings.metrics:
+        return ()
+    return (("strong", strong_treatment_scores(wells, protocol, places_of_wells(wells, places))),)
 
 
 def _cells_made_from(inputs: dict[str, Any]) -> list[str]:
@@ -152,11 +172,15 @@ def _described(inputs: dict[str, pa.Table], protocol: str, preset: str) -> dict[
 def _facts(folder: Folder) -> Metadata:
     """The numbers of the scores, the report's place, and a picture."""
     headline = folder.manifest["scores"]
-    shown = preview_of(folder)
+    pictures = {
+        name: picture(png, f"{name} of {folder.manifest['experiment']}")
+        for name in PREVIEWS
+        if (png := preview_of(folder, name)) is not None
+    }
     return {
         **{name: headline[name] for name in HEADLINES if name in headline},
         "scores": dg.MetadataValue.json(headline),
         "not_applicable": dg.MetadataValue.json(folder.manifest["not_applicable"]),
         "report": dg.MetadataValue.path(str(folder.path / REPORT)),
-        **({"picture": picture(shown, "scores with confidence intervals")} if shown else {}),
+        **pictures,
     }

@@ -3,7 +3,6 @@
 import dagster as dg
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from dp_assets.config.digest import settings_digest
 from dp_assets.config.experiment import Experiment
@@ -61,8 +60,9 @@ def profile_map_asset(experiment: Experiment) -> dg.AssetsDefinition:
 
 def shown_wells(profiles: pa.Table, protocol: EvaluationProtocol) -> pa.Table:
     """The wells without the compounds that the protocol leaves out of what is shown well by well."""
-    hidden = pa.array(protocol.exclude_from_wells, pa.string())
-    return profiles.filter(pc.invert(pc.is_in(profiles[COMPOUND], hidden)))
+    hidden = {name.casefold() for name in protocol.exclude_from_wells}
+    shown = [name.casefold() not in hidden for name in profiles[COMPOUND].to_pylist()]
+    return profiles.filter(pa.array(shown, pa.bool_()))
 
 
 def _mapped(table: pa.Table, level: str, protocol: EvaluationProtocol) -> tuple[pa.Table, tuple[str, ...]]:
