@@ -77,9 +77,16 @@ def not_computed(scored: Scored) -> list[str]:
 
 
 def _grouped(scored: Scored, text_of: Callable[[Score], str]) -> list[str]:
-    """`names: text`, with the scores of one text together, and the experiments where they differ."""
+    """`names: text`, with the scores of one text together, and the experiments where they differ.
+
+    Of a series only the ends, as in the table.
+    """
     lines: dict[tuple[str, str], list[str]] = {}
-    for name, scores in _by_name(scored).items():
+    found = _by_name(scored)
+    within = _within_series(found)
+    for name, scores in found.items():
+        if name in within:
+            continue
         texts: dict[str, list[str]] = {}
         for lane, score in scores.items():
             if text := text_of(score):

@@ -46,6 +46,8 @@ def test_of_a_series_the_ends_are_shown() -> None:
     scored = {"a": [Score(name, 0.5, 9, "queries", "p") for name in (*names, "precision@1%")]}
     rows = [line.split()[0] for line in drawn(scored).splitlines() if "0.500" in line]
     assert rows == ["precision@5", "recall@5", "precision@50", "recall@50", "precision@1%"]
+    absent = {"a": [not_applicable(f"precision@{k}", "queries", "p", "no labels") for k in (5, 10, 50)]}
+    assert not_computed(absent) == ["precision@5, precision@50: no labels"]
 
 
 def test_what_is_better_low_says_so_and_one_treatment_is_noise() -> None:

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 
 from dp_assets.config.errors import ConfigurationError, ProjectError
+from dp_assets.config.presets import PRESETS
 from dp_assets.config.project import load_project
 from dp_assets.config.protocol import Correction, Normalization, ScoringSettings, TreatmentAggregation
 from dp_assets.orchestration.scoring_project import default_folder, write_scoring_project
-from dp_assets.orchestration.scoring_request import VARIANTS, ScoreRequest, chosen_variants
+from dp_assets.orchestration.scoring_request import USUAL, VARIANTS, ScoreRequest, chosen_variants
+from dp_assets_tests.conftest import REPOSITORY
 
 TABLE = Path("/data/profiles.csv")
 CONTROL = ("Compound", ("DMSO", "water"))
@@ -128,6 +130,16 @@ def test_profiles_as_they_are_need_no_controls(tmp_path: Path) -> None:
 
 def test_a_table_names_its_project() -> None:
     assert default_folder(Path("/data/plates.v2.csv.gz")) == Path("scores/plates")
+
+
+def test_every_variant_and_preset_is_documented() -> None:
+    page = (REPOSITORY / "docs" / "scoring.md").read_text(encoding="utf-8")
+    rows = {line.split("|")[1].strip(): line for line in page.splitlines() if line.startswith("| `")}
+    for variant in VARIANTS.values():
+        usual = " (default)" if variant.name in USUAL else ""
+        assert f"| {variant.normalization} |" in rows[f"`{variant.name}`{usual}"]
+        assert f"| {variant.correction} |" in rows[f"`{variant.name}`{usual}"].lower()
+    assert all(f"`{preset}`" in page for preset in PRESETS)
 
 
 # what is refused ----------------------------------------------------------------------

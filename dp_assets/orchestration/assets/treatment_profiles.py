@@ -78,6 +78,7 @@ def similarity_asset(experiment: Experiment) -> dg.AssetsDefinition:
         **COMMON,
         kinds={"parquet"},
         io_manager_key="table_io",
+        code_version="1",
         ins={"treatment_profiles": dg.AssetIn([experiment.name, "treatment_profiles"])},
         check_specs=table_checks(key),
         description="Cosine similarity of every pair of treatments: a row and a column for each.",
