@@ -1,7 +1,7 @@
 """What the assets over all plates start from: every plate's profiles, with what each row is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import dagster as dg
@@ -16,6 +16,7 @@ from dp_assets.profiling.all_plates import join_plates
 from dp_assets.profiling.roles import with_roles
 from dp_assets.storage.fingerprints import fingerprint_bytes
 from dp_assets.storage.layout import ProjectLayout
+from dp_assets.storage.tables import read_provenance
 
 # Levels of the raw profiles and their assets.
 RAW = {"site": "site_profiles", "well": "well_profiles"}
@@ -28,7 +29,7 @@ class RawProfiles:
     Attributes
     ----------
     table : `Metadata_*` strings with the role columns, float32 features.
-    left_out : reason -> rows that are not in the table.
+    left_out : reason -> rows that are not in the table; or features, where the reason says so.
     joined : what the annotation tables brought.
     """
 
@@ -58,7 +59,10 @@ def raw_profiles(
     ProjectError : no plate is there, plates do not go together, or columns that are asked for are missing.
     """
     table = loaded if isinstance(loaded, pa.Table) else join_plates(_listed(loaded, project), RAW[level])
-    return _described(table, protocol, project)
+    raw = _described(table, protocol, project)
+    # What the reader of an external table had to leave out belongs to the same account.
+    dropped = read_provenance(table.schema).get("dropped", {})
+    return replace(raw, left_out={**dropped, **raw.left_out})
 
 
 def described_sites(

@@ -122,7 +122,11 @@ def _read(
         "dropped": dg.MetadataValue.json(dict(found.dropped)),
         "notes": "; ".join(found.notes) or "none",
     }
-    origin = {"level": found.level, "sources": [str(path) for path in found.sources]}
+    origin = {
+        "level": found.level,
+        "sources": [str(path) for path in found.sources],
+        "dropped": dict(found.dropped),
+    }
     return _Made(with_provenance(sites, **origin), with_provenance(wells, **origin), facts)
 
 
