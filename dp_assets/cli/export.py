@@ -10,6 +10,7 @@ from dp_assets.cli.plate_progress import names_in, plate_progress
 from dp_assets.cli.project_option import existing_project, project_option
 
 FOLDER = click.Path(file_okay=False, path_type=Path)
+_SHOWN = 10
 PLATES = click.option("--plates", "plate_names", help="Comma-separated plates; all by default.")
 
 
@@ -145,8 +146,10 @@ def profiles(
     chosen = format_of(output, form)  # type: ignore[arg-type]
     table = published.raw(level) if raw else published.corrected(level)  # type: ignore[arg-type]
     written = export_profiles(table, output, chosen, source=source, with_csv=with_csv, overwrite=force)
-    for path in written:
+    for path in written[:_SHOWN]:
         console.print(f"wrote {escape(str(path))}")
+    if len(written) > _SHOWN:
+        console.print(f"... and {len(written) - _SHOWN} more files")
     features = sum(not name.startswith("Metadata_") for name in table.column_names)
     console.print(f"{table.num_rows} {level}s, {features} features")
 

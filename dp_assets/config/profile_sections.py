@@ -144,6 +144,11 @@ class CorrectionSettings(Section):
     batch_field: Name | None = Field(
         default=None, description="the column with the batch of a plate", examples=["Batch"]
     )
+    compat: bool = Field(
+        default=False,
+        description="true to add 1 in place of lambda to a batch's covariance, as the original notebook does",
+        examples=[False],
+    )
 
 
 class FeatureSelectionSettings(Section):

@@ -48,10 +48,11 @@ class Normalization(_Settled):
 
 
 class Correction(_Settled):
-    """Batch correction; `regularization` is lambda."""
+    """Batch correction; `regularization` is lambda, `compat` the notebook's 1 in its place for batches."""
 
     method: CorrectionMethod = "none"
     regularization: float = 0.01
+    compat: bool = False
 
 
 class ProfileColumns(_Settled):

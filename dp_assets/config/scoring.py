@@ -147,7 +147,9 @@ def _normalization(
 
 def _correction(values: PresetValues, given: CorrectionSettings) -> Correction:
     method = "none" if given.method in SCALES else given.method
-    return _filled(values.correction, method=method, regularization=given.regularization)
+    return _filled(
+        values.correction, method=method, regularization=given.regularization, compat=given.compat or None
+    )
 
 
 def _evaluation(

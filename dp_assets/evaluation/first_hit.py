@@ -14,9 +14,12 @@ from dp_assets.evaluation.score import Score, ScoreResult, not_applicable
 from dp_assets.evaluation.similarity import unit_rows, zero_rows
 from dp_assets.evaluation.well_selection import treated_wells
 
+# Equal rows must be equally near, whatever the order of sums.
+_TIE = 1e-12
+
 # Rows that are searched with at a time, and similarities that are held at a time.
 _ROWS_AT_A_TIME = 1024
-_SIMILARITIES_AT_A_TIME = 2**24
+_SIMILARITIES_AT_A_TIME = 2**23
 
 # A mean that is the threshold up to rounding is not above it.
 _DECIMALS = 9
@@ -78,7 +81,8 @@ def first_hit_ranks(features: np.ndarray, wells: np.ndarray, treatments: np.ndar
     """The 0-based rank of the first row of the same treatment, among the rows of other wells.
 
     The rank is the number of rows of other wells that are more similar than the most similar row of the
-    treatment. Similarities are cosines in float32; memory holds a block of them.
+    treatment. Similarities are cosines in float64: in float32, rows that are equal would be ranked by the
+    order they came in. Memory holds a block of them.
 
     Parameters
     ----------
@@ -90,7 +94,7 @@ def first_hit_ranks(features: np.ndarray, wells: np.ndarray, treatments: np.ndar
     numpy.ndarray
         (rows,) float64; NaN where no other well has the treatment.
     """
-    unit = unit_rows(np.asarray(features, np.float32))
+    unit = unit_rows(np.asarray(features, np.float64))
     well = np.unique(wells, return_inverse=True)[1]
     treatment = np.unique(treatments, return_inverse=True)[1]
     ranks = np.full(len(unit), np.nan)
@@ -102,7 +106,7 @@ def first_hit_ranks(features: np.ndarray, wells: np.ndarray, treatments: np.ndar
         similarities[well[rows, None] == well] = -np.inf
         positives = np.where(treatment[rows, None] == treatment, similarities, -np.inf)
         best = positives.max(axis=1, initial=-np.inf)
-        nearer = (similarities > best[:, None]).sum(axis=1)
+        nearer = (similarities > best[:, None] + _TIE).sum(axis=1)
         ranks[rows] = np.where(np.isfinite(best), nearer, np.nan)
     return ranks
 

@@ -65,7 +65,8 @@ def other_batches(
     treatments : n treatments, no controls.
     sets : the labels of each.
     excluded_labels : labels that are left out by name.
-    strict : neighbours share no batch; otherwise it is enough that the texts of their batches differ.
+    strict : neighbours share no batch; otherwise it is enough that their lists of batches differ. The order
+        of a list does not count: it only says which plate came first in a file.
     """
     base = other_compounds(treatments, sets)
     if base.reason:
@@ -89,11 +90,11 @@ def other_batches(
         reason = "no label occurs in two batches"
     elif len(frozenset().union(*(labels for labels, row in zip(kept, usable, strict=True) if row))) < 2:
         reason = "only one label occurs in two batches"
-    batches = treatments.batches
+    batches = [frozenset(text.split(SEPARATOR)) - {""} for text in treatments.batches]
     if strict:
-        other = ~shared_labels([frozenset(text.split(SEPARATOR)) - {""} for text in batches])
+        other = ~shared_labels(batches)
     else:
-        other = _differ(batches)
+        other = _differ(np.array([SEPARATOR.join(sorted(of_one)) for of_one in batches], object))
     return Candidates(usable, kept, base.library & other, excluded, reason)
 
 

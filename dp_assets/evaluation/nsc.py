@@ -20,7 +20,7 @@ from dp_assets.evaluation.similarity import cosine_similarity, zero_rows
 
 _METHODS = {
     "nsc": "treatments of other compounds",
-    "nscb": "treatments of other compounds whose batches are not the same text, labels of one batch left out",
+    "nscb": "treatments of other compounds whose batches are not all the same, labels of one batch left out",
     "nscb_strict": "treatments of other compounds that share no batch, labels of one batch left out",
 }
 _DROP = "NSC - NSCB"
@@ -85,9 +85,9 @@ def nearest_neighbour_scores(treatments: ProfileSet, protocol: EvaluationProtoco
 
     The neighbour is the nearest by cosine; it is right if it shares a label with the treatment. For NSCB,
     labels that occur in a single batch are left out, and the `excluded_labels` of the protocol; treatments of
-    such labels are no neighbours either. Two treatments are of the same batch if their batches are the same
-    text (`nscb`, as published) or if they have a batch in common (`nscb_strict`). A treatment that has nobody
-    to look among is not evaluated.
+    such labels are no neighbours either. Two treatments are of the same batch if their lists of batches are
+    the same (`nscb`, as published) or if they have a batch in common (`nscb_strict`). A treatment that has
+    nobody to look among is not evaluated.
 
     Parameters
     ----------

@@ -7,7 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from dp_assets.evaluation.similarity import cosine_similarity
+
 MOST_ROWS = 20_000  # both methods take minutes beyond
+MOST_COMPAT_ROWS = 5_000  # a matrix of distances as features
 LEAST_ROWS = 4  # neither method is defined on fewer
 _TENSORFLOW_PART = "umap.parametric_umap"
 
@@ -34,6 +37,7 @@ def project(
     n_neighbors: int = 15,
     min_dist: float = 0.1,
     seed: int = 0,
+    compat: bool = False,
 ) -> Projection:
     """UMAP (McInnes 2018) and t-SNE (van der Maaten 2008) of profiles by cosine distance.
 
@@ -46,6 +50,8 @@ def project(
     perplexity : of t-SNE; never more than (rows - 1) / 3.
     n_neighbors, min_dist : of UMAP; never more neighbours than other rows.
     seed : of the sample, of t-SNE's random start and of UMAP.
+    compat : give t-SNE the matrix of cosine distances as features, as the original notebook does; of up to
+        5,000 rows.
 
     Raises
     ------
@@ -69,9 +75,16 @@ def project(
         notes.append(f"{len(drawn)} rows are too few for UMAP and t-SNE: principal components are shown")
         return Projection(places, places.copy(), tuple(notes))
     notes += _reductions(len(drawn), perplexity, n_neighbors)
+    as_features = compat and len(drawn) <= MOST_COMPAT_ROWS
+    if compat and not as_features:
+        notes.append(f"compat: more than {MOST_COMPAT_ROWS} rows, t-SNE is of cosine distances all the same")
     return Projection(
         _spread(_umap(drawn, min(n_neighbors, len(drawn) - 1), min_dist, seed), rows, len(features)),
-        _spread(_tsne(drawn, min(perplexity, (len(drawn) - 1) / 3), seed), rows, len(features)),
+        _spread(
+            _tsne(drawn, min(perplexity, (len(drawn) - 1) / 3), seed, compat=as_features),
+            rows,
+            len(features),
+        ),
         tuple(notes),
     )
 
@@ -85,9 +98,13 @@ def _reductions(rows: int, perplexity: float, n_neighbors: int) -> list[str]:
     return notes
 
 
-def _tsne(features: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
+def _tsne(features: np.ndarray, perplexity: float, seed: int, *, compat: bool) -> np.ndarray:
     from sklearn.manifold import TSNE
 
+    if compat:
+        distances = 1 - cosine_similarity(features)
+        mapper = TSNE(init="random", perplexity=perplexity, random_state=seed)
+        return np.asarray(mapper.fit_transform(distances), np.float32)
     # Equal to metric="precomputed" on the cosine distances, without holding rows x rows numbers.
     mapper = TSNE(metric="cosine", init="random", perplexity=perplexity, random_state=seed)
     return np.asarray(mapper.fit_transform(features), np.float32)

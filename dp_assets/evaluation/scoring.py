@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from dp_assets.config.protocol import EvaluationProtocol
 from dp_assets.evaluation.enrichment import enrichment
 from dp_assets.evaluation.first_hit import first_hits
@@ -78,7 +80,8 @@ def score_profiles(
 
     Parameters
     ----------
-    profiles : corrected profiles of one experiment.
+    profiles : corrected profiles of one experiment. Wells and sites may come in any order: draws and shuffles
+        are made of them sorted by plate and well.
     protocol : which scores, and how.
     further : scores of cells that were computed elsewhere, with the name of their family.
     progress : called with (families done, families).
@@ -89,11 +92,25 @@ def score_profiles(
         All scores; all tables, those whose names meet under `<family>_<name>`.
     """
     asked = [family for family in _FAMILIES if set(family.metrics) & set(protocol.settings.metrics)]
+    profiles = _in_order(profiles)
     found: list[tuple[str, ScoreResult]] = []
     for number, family in enumerate(asked):
         found.append((family.name, family.compute(profiles, protocol)))
         progress(number + 1, len(asked))
     return _joined([*found, *further])
+
+
+def _in_order(profiles: ScoredProfiles) -> ScoredProfiles:
+    """Sorted, as seeded draws are by row number: the order of a file must not change a score."""
+    return ScoredProfiles(
+        profiles.treatments,
+        _by_well(profiles.wells),
+        None if profiles.sites is None else _by_well(profiles.sites),
+    )
+
+
+def _by_well(profiles: ProfileSet) -> ProfileSet:
+    return profiles.take(np.lexsort((profiles.wells.astype(str), profiles.plates.astype(str))))
 
 
 def _joined(results: list[tuple[str, ScoreResult]]) -> ScoreResult:

@@ -132,11 +132,12 @@ def _join(table: pa.Table, annotation: AnnotationTable) -> tuple[pa.Table, Annot
         # Sites may be numbered otherwise in the two tables.
         key = key[:-1]
         found = _look_up(table, annotation, key)
+    if (told := _told_column(key, theirs, annotation)) is not None:
+        key = [shared for shared in key if shared is not told]
+        found = _look_up(table, annotation, key)
     if found.matched == 0:
         raise _nothing_matches(table, annotation, key)
-    used = {shared.theirs for shared in key}
-    names = [name for name in theirs.names if name not in used and _is_annotation(name, theirs)]
-    values, left_out = values_by_key(annotation.table.select(names), found)
+    values, left_out = values_by_key(annotation.table.select(_other_columns(key, theirs)), found)
     if not values:
         raise _brings_nothing(annotation, key, left_out)
     filled = []
@@ -182,6 +183,33 @@ def _key(ours: NamedColumns, theirs: NamedColumns, annotation: AnnotationTable) 
         remedy="rename the columns that say which rows belong together, or put a table that connects both "
         "before it in profiles.annotations",
     )
+
+
+def _told_column(
+    key: Sequence[_Shared], theirs: NamedColumns, annotation: AnnotationTable
+) -> _Shared | None:
+    """What a list tells whose columns the profiles have already: the mechanism, by compound and concentration.
+
+    It is compared then, and filled in where it is empty. None when the list has other columns beside the key,
+    or when no column of the key has one value for each of the rest.
+    """
+    if _other_columns(key, theirs):
+        return None
+    for shared in sorted(key, key=lambda one: -theirs.names.index(one.theirs)):
+        rest = [other for other in key if other is not shared]
+        if not rest or shared.name in _PLACES:
+            continue
+        entries = _keys([annotation.table[other.theirs].to_pylist() for other in rest], rest)
+        column = annotation.table.select([shared.theirs])
+        if values_by_key(column, RowValues(entries, entries))[0]:
+            return shared
+    return None
+
+
+def _other_columns(key: Sequence[_Shared], theirs: NamedColumns) -> list[str]:
+    """What a table tells beside the key."""
+    used = {shared.theirs for shared in key}
+    return [name for name in theirs.names if name not in used and _is_annotation(name, theirs)]
 
 
 def _form(name: str) -> Callable[[str], str]:

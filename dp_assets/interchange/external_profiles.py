@@ -21,9 +21,11 @@ from dp_assets.interchange.feature_rows import FeatureRows, FeatureSource
 from dp_assets.interchange.missing_values import (
     FEATURES_LEFT_OUT,
     ROWS_LEFT_OUT,
+    ROWS_MOSTLY_MISSING,
     ROWS_WITHOUT_VALUES,
     MissingValues,
     missing_value,
+    mostly_missing,
 )
 from dp_assets.interchange.npz_source import open_npz_source
 from dp_assets.interchange.table_batches import TableFileError
@@ -179,9 +181,11 @@ def _read_rows(source: FeatureSource, settings: FeaturesSettings, level: Level) 
     if settings.missing_values == "fail" and not finite.all():
         row, column = (int(place) for place in np.argwhere(~finite)[0])
         raise missing_value(source.features, features[row], _where(parts, row), column)
-    missing = MissingValues(source.features, (~finite[some]).sum(axis=0), int(some.sum()))
+    hollow = mostly_missing(finite) & (settings.missing_values == "drop_features")
+    told = some & ~hollow
+    missing = MissingValues(source.features, (~finite[told]).sum(axis=0), int(told.sum()))
     kept = missing.kept(settings.missing_values, cells=False)
-    used = finite[:, kept].all(axis=1)
+    used = told & finite[:, kept].all(axis=1)
     if not used.any():
         raise TableFileError(
             f"every one of the {len(used):,} rows misses a value",
@@ -200,7 +204,8 @@ def _read_rows(source: FeatureSource, settings: FeaturesSettings, level: Level) 
         annotations=pa.table(metadata),
         missing={
             FEATURES_LEFT_OUT: len(left_out),
-            ROWS_LEFT_OUT: int((some & ~used).sum()),
+            ROWS_LEFT_OUT: int((told & ~used).sum()),
+            ROWS_MOSTLY_MISSING: int(hollow.sum()),
             ROWS_WITHOUT_VALUES: int((~some).sum()),
         },
         dropped_features=left_out,

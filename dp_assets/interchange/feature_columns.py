@@ -45,6 +45,8 @@ _OF_IMAGES = re.compile(
 _COUNT = re.compile(r"(?:.+_)?(?:cell|cells|nuclei|object|objects|site|well)s?_?count$", re.IGNORECASE)
 _METADATA = re.compile(r"(?:Image_)*Metadata", re.IGNORECASE)
 _NUMBERED = re.compile(r"(?P<stem>.+)_(?P<number>\d+)")
+# Of one's own code: `0`, `PC1`, `emb_0`.
+_ENDS_IN_NUMBER = re.compile(r"(?P<stem>.*?)_?(?P<number>\d+)")
 _NO_NAME = re.compile(r"Unnamed: \d+|__index_level_\d+__")
 _CELL_COUNTS = ("cell_count", "count_cells", "count_nuclei", "object_count", "nuclei_count")
 _LEAST_NUMBERED = 8
@@ -62,7 +64,9 @@ class FeatureColumns:
     features : in the order of the file.
     metadata : column -> its name among our annotations (`Metadata_*`).
     cell_count : the column with the number of cells of an image or well, or None.
-    unused : other columns of numbers, but for positions, counts and identifiers, which nobody misses.
+    unused : other columns of numbers.
+    positions : measurements of objects that say where these lie, how many there are and what they are
+        called (`Cells_Location_Center_X`, `Nuclei_Number_Object_Number`); never features by themselves.
     """
 
     roles: dict[str, str]
@@ -70,6 +74,7 @@ class FeatureColumns:
     metadata: dict[str, str]
     cell_count: str | None
     unused: tuple[str, ...]
+    positions: tuple[str, ...]
 
 
 def recognise_columns(
@@ -116,6 +121,14 @@ def recognise_columns(
             c.name
             for c in candidates
             if c.kind == "number" and c.name not in {*features, *rest} and not _never(c.name)
+        ),
+        positions=tuple(
+            c.name
+            for c in candidates
+            if c.kind == "number"
+            and _COMPARTMENT.match(c.name)
+            and _never(c.name)
+            and c.name not in features
         ),
     )
 
@@ -175,9 +188,9 @@ def _by_rule(candidates: Sequence[TableColumn], columns: Sequence[TableColumn], 
     if format_ != "deepprofiler" and in_compartments:
         return in_compartments
     if format_ == "deepprofiler":
-        return _numbered(names, 2)
+        return _numbered(names, 2, _NUMBERED)
     most = max(1, sum(column.kind == "number" for column in candidates)) / 2
-    numbered = _numbered(names, _LEAST_NUMBERED)
+    numbered = _numbered(names, _LEAST_NUMBERED, _ENDS_IN_NUMBER)
     if format_ == "auto" and len(numbered) >= most:
         return numbered
     measured = [name for name in names if _MEASUREMENT.match(name)]
@@ -192,11 +205,11 @@ def _is_jump(columns: Sequence[TableColumn]) -> bool:
     return any(column.name in ("Metadata_Source", "Metadata_JCP2022") for column in columns)
 
 
-def _numbered(names: Sequence[str], least: int) -> list[str]:
+def _numbered(names: Sequence[str], least: int, form: re.Pattern[str]) -> list[str]:
     """Names that differ in a running number from 0 or 1 only: `efficientnet_0`, `efficientnet_1`, ..."""
     stems: dict[str, list[int]] = {}
     for name in names:
-        match = _NUMBERED.fullmatch(name)
+        match = form.fullmatch(name)
         if match is not None:
             stems.setdefault(match["stem"], []).append(int(match["number"]))
     running = {
@@ -206,7 +219,7 @@ def _numbered(names: Sequence[str], least: int) -> list[str]:
         and min(numbers) <= 1
         and max(numbers) - min(numbers) + 1 == len(set(numbers)) == len(numbers)
     }
-    matches = ((name, _NUMBERED.fullmatch(name)) for name in names)
+    matches = ((name, form.fullmatch(name)) for name in names)
     return [name for name, match in matches if match is not None and match["stem"] in running]
 
 

@@ -20,6 +20,7 @@ In tables of millions of cells hardly a feature has a value everywhere: cells of
 FEATURES_LEFT_OUT = "features with missing values"
 ROWS_LEFT_OUT = "rows with missing values"
 ROWS_WITHOUT_VALUES = "rows without any value"
+ROWS_MOSTLY_MISSING = "rows that miss more than half of the features"
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,25 @@ class MissingValues:
     def left_out(self, kept: np.ndarray) -> tuple[str, ...]:
         """The names of the features that do not stay."""
         return tuple(name for name, stays in zip(self.features, kept, strict=True) if not stays)
+
+
+def mostly_missing(finite: np.ndarray) -> np.ndarray:
+    """Rows that have values, but of less than half of the features.
+
+    Wells without cells: a few measurements are 0 there, the others are missing. Were they kept, hardly a
+    feature would have a value everywhere. Features that no row has do not count.
+
+    Parameters
+    ----------
+    finite : (rows, features) bool, where there is a value.
+
+    Returns
+    -------
+    (rows,) bool.
+    """
+    known = finite.any(axis=0).sum()
+    present = finite.sum(axis=1)
+    return (present > 0) & (2 * present < known)
 
 
 def missing_value(features: Sequence[str], values: np.ndarray, where: str, column: int) -> TableFileError:

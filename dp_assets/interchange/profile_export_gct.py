@@ -1,5 +1,6 @@
 """Profiles as GCT, the text format of Morpheus (https://software.broadinstitute.org/morpheus)."""
 
+import warnings
 from pathlib import Path
 
 import pyarrow as pa
@@ -23,11 +24,14 @@ def export_gct(table: pa.Table, path: Path, *, overwrite: bool = False) -> Path:
     ------
     ProjectError : the file is there, and may not be overwritten; or a value holds a tab or a line break.
     """
+    import pandas as pd
     from pycytominer.cyto_utils.write_gct import write_gct
 
     require_free([path], overwrite=overwrite)
     _require_plain_text(table, path)
-    with appearing_file(path) as temporary:
+    with appearing_file(path) as temporary, warnings.catch_warnings():
+        # It inserts columns one by one; that is its business, and no user's.
+        warnings.simplefilter("ignore", pd.errors.PerformanceWarning)
         write_gct(
             table.to_pandas(),
             str(temporary),

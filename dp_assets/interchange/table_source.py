@@ -30,6 +30,7 @@ UNLISTED = "rows of images that no annotation table lists"
 EMPTY = "empty rows"
 DIFFERENT = "features that are not in every file"
 UNUSED = "columns of numbers that are no features by their names"
+POSITIONS = "columns of positions, counts and object numbers, which are no features"
 _LINE_BREAK = re.compile(r"[\r\n]")
 
 
@@ -149,9 +150,10 @@ def open_table_source(
     tables = tuple(_opened(path, settings, annotations) for path in paths)
     left_out: dict[str, int] = {}
     features = _common_features(tables, settings, left_out)
-    unused = sum(len(table.columns.unused) for table in tables[:1])
-    if unused:
-        left_out[UNUSED] = unused
+    columns = tables[0].columns
+    for reason, names in ((UNUSED, columns.unused), (POSITIONS, columns.positions)):
+        if names:
+            left_out[reason] = len(names)
     notes = []
     named_by_file = [table for table in tables if table.plate is not None]
     if named_by_file:

@@ -8,13 +8,15 @@ import pyarrow as pa
 
 from dp_assets.config.experiment import Experiment
 from dp_assets.config.protocol import EvaluationProtocol
+from dp_assets.config.sections import PartitionSettings
 from dp_assets.evaluation.first_hit import cell_first_hits
 from dp_assets.evaluation.profile_set import ProfileSet
 from dp_assets.evaluation.score import ScoreResult, not_applicable
 from dp_assets.orchestration.io_managers import FAN_IN
 from dp_assets.profiling.cell_draws import CellDraws, draw_from_plates
-from dp_assets.profiling.class_scores import class_scores
+from dp_assets.profiling.class_scores import TrainingImages, class_scores
 from dp_assets.profiling.whitening import fit_whitening
+from dp_assets.storage.model_card import ModelCard
 from dp_assets.storage.model_folder import ModelFolder
 from dp_assets.storage.plate_tables import annotation_column
 from dp_assets.storage.tables import StoredTable
@@ -55,8 +57,7 @@ def cell_scores(
     features: Mapping[str, StoredTable],
     model: ModelFolder | None,
     annotations: Mapping[str, pa.Table],
-    protocol: EvaluationProtocol,
-    regularization: float,
+    experiment: Experiment,
 ) -> tuple[tuple[str, ScoreResult], ...]:
     """The scores of cells that are asked for, with the names of their families.
 
@@ -66,13 +67,17 @@ def cell_scores(
     features : plate -> cell features; empty for tables of another program.
     model : says which classes its outputs are; None unless the accuracy of classes is asked for.
     annotations : plate -> plate_annotations; as `model`.
-    regularization : lambda of the sphering of cells.
+    experiment : whose protocol says which scores, with which lambda cells are sphered, and which images the
+        model was trained on.
     """
+    scoring = experiment.scoring()
+    protocol = scoring.evaluation
     found = []
     if asks_for_cells(protocol):
+        regularization = scoring.profiles.correction.regularization
         found.append(("first_hit", _first_hits(wells, features, protocol, regularization)))
     if asks_for_classes(protocol):
-        found.append(("classifier", _classes(features, model, annotations, protocol)))
+        found.append(("classifier", _classes(features, model, annotations, experiment)))
     return tuple(found)
 
 
@@ -101,20 +106,53 @@ def _first_hits(
         for cells in draws.repeats():
             yield replace(cells, features=whitening.apply(cells.features))
 
-    return cell_first_hits(sphered(), protocol)
+    result = cell_first_hits(sphered(), protocol)
+    how = f"{settings.cells_per_well} cells of a well, sphered on {len(controls)} control cells"
+    few = f"wells with fewer than {settings.cells_per_well} cells"
+    left_out = {few: draws.too_few} if draws.too_few else {}
+    scores = [
+        replace(
+            score,
+            protocol=f"{score.protocol}; {how}, lambda {regularization:g}",
+            excluded={**score.excluded, **left_out},
+        )
+        for score in result.scores
+    ]
+    return ScoreResult(tuple(scores), result.tables)
 
 
 def _classes(
     features: Mapping[str, StoredTable],
     model: ModelFolder | None,
     annotations: Mapping[str, pa.Table],
-    protocol: EvaluationProtocol,
+    experiment: Experiment,
 ) -> ScoreResult:
     if not features or model is None:
         return _refused("accuracy_cells", _FROM_A_TABLE)
-    card = model.card
-    column = next(iter(card.heads), "")
-    return class_scores(features, annotations, annotation_column(column), card.classes, protocol)
+    partition = experiment.sections.partition.settings
+    column, classes = _head(model.card, experiment.profiling().profile.feature_layer, partition)
+    if not column:
+        return _refused("accuracy_cells", "the model does not say which column its classes come from")
+    training = None
+    if model.card.source == "train" and partition is not None:
+        training = TrainingImages(annotation_column(partition.split_field), tuple(partition.training))
+    return class_scores(
+        features,
+        annotations,
+        annotation_column(column),
+        classes,
+        experiment.scoring().evaluation,
+        training=training,
+    )
+
+
+def _head(card: ModelCard, layer: str, partition: PartitionSettings | None) -> tuple[str, tuple[str, ...]]:
+    """The label column and the classes of the output that is profiled; models of old name no column."""
+    for column, classes in card.heads.items():
+        if layer.casefold() in (column.casefold(), f"classprob_{column}".casefold()):
+            return column, classes
+    first = partition.targets[0] if partition is not None else ""
+    return next(iter(card.heads), first), card.classes
 
 
 def _refused(name: str, reason: str) -> ScoreResult:

@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,12 +16,11 @@ from dp_assets.interchange.table_source import open_table_source
 from dp_assets.orchestration.doctor_roles import examine_roles
 from dp_assets.orchestration.examination import Examination
 from dp_assets.orchestration.project_resource import ProjectResource
+from dp_assets.orchestration.user_errors import placed
 from dp_assets.profiling.all_plates import join_plates
 from dp_assets.profiling.roles import with_roles
 from dp_assets.storage.plate_tables import annotate_plate
 from dp_assets.storage.schemas import PLATE
-
-_SECTIONS = ("profiles", "evaluation", "features")
 
 
 def examine_profiles(
@@ -67,7 +65,7 @@ def _problems_of(experiment: Experiment, found: Examination) -> Iterator[None]:
         yield
     except ProjectError as error:
         notes = found.problems if _asks_for_profiles(experiment) else found.warnings
-        notes += [_placed(problem, experiment) for problem in error.problems]
+        notes += [placed(problem, experiment) for problem in error.problems]
 
 
 def _asks_for_profiles(experiment: Experiment) -> bool:
@@ -77,12 +75,6 @@ def _asks_for_profiles(experiment: Experiment) -> bool:
         reading.present
         for reading in (sections.features, sections.metadata, sections.profiles, sections.evaluation)
     )
-
-
-def _placed(problem: Problem, experiment: Experiment) -> Problem:
-    """The problem with the experiment's file before the key that it names."""
-    is_key = problem.where.partition(".")[0] in _SECTIONS
-    return replace(problem, where=f"{experiment.path}: {problem.where}") if is_key else problem
 
 
 def _examine_tables(

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
+from upath import UPath
 
+from dp_assets.config.errors import StoreError
 from dp_assets.evaluation.score import Score
 from dp_assets.evaluation.scores_table import score_to_dict, scores_from_json, scores_to_frame, scores_to_json
 from dp_assets.storage.folders import Folder, FolderWriter
@@ -14,6 +16,8 @@ from dp_assets.storage.folders import Folder, FolderWriter
 VERSION = "1"
 SCORES, SCORES_TABLE, REPORT = "scores.json", "scores.csv", "evaluation.html"
 TABLES, FIGURES = "tables", "figures"
+# Columns of the tables that name things.
+TEXTS = ("treatment", "compound", "concentration", "label", "plate", "well", "site", "batch", "class")
 
 
 @dataclass(frozen=True)
@@ -88,14 +92,36 @@ def evaluation_writer(made: Evaluation, made_from: str) -> FolderWriter:
 
 
 def read_scores(folder: Folder) -> list[Score]:
-    """The scores of a published evaluation."""
-    return scores_from_json((folder.path / SCORES).read_text(encoding="utf-8"))
+    """The scores of a published evaluation. Raises StoreError when they are damaged or not there."""
+    path = folder.path / SCORES
+    try:
+        return scores_from_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise _damaged(path, error) from error
 
 
 def read_score_table(folder: Folder, name: str) -> pd.DataFrame | None:
-    """A table of a published evaluation; None when it has none of that name."""
+    """A table of a published evaluation; None when it has none of that name.
+
+    Names of treatments and labels are text as they were written, "NA" and "01" too.
+
+    Raises
+    ------
+    StoreError : the table is damaged.
+    """
     path = folder.path / TABLES / f"{name}.csv"
     if not path.exists():
         return None
-    with path.open("rb") as stream:
-        return pd.read_csv(stream)
+    try:
+        with path.open("rb") as stream:
+            return pd.read_csv(stream, dtype=dict.fromkeys(TEXTS, str), keep_default_na=False, na_values=[""])
+    except (OSError, ValueError) as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path | UPath, error: Exception) -> StoreError:
+    return StoreError(
+        f"this part of the evaluation cannot be read: {error}",
+        where=str(path),
+        remedy="delete the folder `evaluation` and run the stage `evaluate` again",
+    )

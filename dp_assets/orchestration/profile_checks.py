@@ -1,6 +1,6 @@
 """Checks of profiles: those that stop a result that would mislead, and those that warn."""
 
-from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from dp_assets.config.protocol import ExpectedCounts, ProfileProtocol
-from dp_assets.orchestration.results import check
+from dp_assets.orchestration.results import check, number
 from dp_assets.profiling.correction import CorrectionFacts
 from dp_assets.profiling.roles import treatment_conflicts
 from dp_assets.profiling.treatments import batch_label_confounding
@@ -23,6 +23,10 @@ WELLS_AGREE = "wells_agree"
 BATCHES = "batches_not_confounded"
 EXPECTED = "expected_counts"
 SHOWN = 20
+ONE_TREATMENT_REMEDY = (
+    "correct the image index or the annotation tables, or name all columns that make a treatment in "
+    "profiles.treatment_fields"
+)
 # How far the covariance of corrected controls may be from what the formula promises.
 WHITENING_TOLERANCE = 1e-5
 
@@ -35,7 +39,14 @@ def treatment_check(*tables: pa.Table) -> dg.AssetCheckResult:
     tables : with role columns; the profiles, and where they are of wells, what the index says of their sites.
     """
     conflicts = list(dict.fromkeys(found for table in tables for found in treatment_conflicts(table)))
-    return check(ONE_TREATMENT, not conflicts, warn=False, conflicts="\n".join(conflicts[:SHOWN]) or "none")
+    return check(
+        ONE_TREATMENT,
+        not conflicts,
+        warn=False,
+        conflicts="\n".join(conflicts[:SHOWN]) or "none",
+        number=len(conflicts),
+        **_remedy(conflicts, ONE_TREATMENT_REMEDY),
+    )
 
 
 def controls_check(facts: CorrectionFacts, protocol: ProfileProtocol) -> dg.AssetCheckResult:
@@ -48,6 +59,11 @@ def controls_check(facts: CorrectionFacts, protocol: ProfileProtocol) -> dg.Asse
         warn=False,
         plates_with_fewer_than_two=", ".join(few[:SHOWN]) or "none",
         needed_by=protocol.correction.method,
+        **_remedy(
+            needed and few,
+            "name all control values in profiles.control_values, take these plates out of the index, or "
+            'write "method": "none" in profiles.correction',
+        ),
     )
 
 
@@ -61,7 +77,14 @@ def finite_check(table: pa.Table) -> dg.AssetCheckResult:
             if count:
                 bad[name] = count
     shown = ", ".join(f"{name}: {count} rows" for name, count in list(bad.items())[:SHOWN])
-    return check(FINITE, not bad, warn=False, features=len(bad), worst=shown or "none")
+    return check(
+        FINITE,
+        not bad,
+        warn=False,
+        features=len(bad),
+        worst=shown or "none",
+        **_remedy(bad, 'write "drop_na" among profiles.feature_selection.operations, or mend the features'),
+    )
 
 
 def whitened_check(facts: CorrectionFacts, protocol: ProfileProtocol) -> dg.AssetCheckResult:
@@ -73,37 +96,36 @@ def whitened_check(facts: CorrectionFacts, protocol: ProfileProtocol) -> dg.Asse
         WHITENED,
         bool(passed),
         warn=False,
-        mean=float(facts.whitened_mean),
-        covariance=float(facts.whitened_covariance),
+        mean=number(facts.whitened_mean),
+        covariance=number(facts.whitened_covariance),
         tolerance=WHITENING_TOLERANCE,
+        **_remedy(not passed, "write a larger profiles.correction.regularization, or normalize first"),
     )
 
 
-def wells_check(
-    table: pa.Table, annotations: Mapping[str, pa.Table] | None, listed: set[str] | None
-) -> dg.AssetCheckResult:
+def wells_check(table: pa.Table, indexed: pa.Table | None, listed: set[str] | None) -> dg.AssetCheckResult:
     """The wells of the index are those with profiles.
 
     Parameters
     ----------
-    annotations : plate -> plate_annotations; None for tables of other programs, which have no index.
+    table : of schema `profiles`.
+    indexed : what the index says of its sites, without those that take no part (without treatment or, where
+        it is needed, without label); None for tables of other programs, which have no index.
     listed : plates of the index, None when it is not known.
     """
-    if annotations is None:
+    if indexed is None:
         return check(WELLS_AGREE, True, note="the table is its own index")
-    profiled = _wells(table)
-    indexed: set[tuple[str, str]] = set()
-    for plate, rows in annotations.items():
-        if listed is None or plate in listed:
-            indexed |= _wells(rows)
-    absent = sorted((listed or set()) - {plate for plate, _ in indexed})
-    without = sorted(indexed - profiled)
+    profiled, wanted = _wells(table), _wells(indexed)
+    plates = {plate for plate, _ in profiled}
+    absent = sorted(({plate for plate, _ in wanted} | (listed or set())) - plates)
+    without = sorted(well for well in wanted - profiled if well[0] in plates)
     return check(
         WELLS_AGREE,
         not (without or absent),
+        plates_without_profiles=", ".join(absent[:SHOWN]) or "none",
         wells_without_profile=len(without),
         first=", ".join(f"{plate} {well}" for plate, well in without[:SHOWN]) or "none",
-        plates_without_annotations=", ".join(absent[:SHOWN]) or "none",
+        **_remedy(absent, "run the stage `profile` for these plates, or take them out of the index"),
     )
 
 
@@ -131,6 +153,11 @@ def count_check(table: pa.Table, expected: ExpectedCounts) -> dg.AssetCheckResul
         expected_treatments=str(expected.treatments or "any"),
         expected_labels=str(expected.labels or "any"),
     )
+
+
+def _remedy(failed: object, text: str) -> dict[str, Any]:
+    """What can be done, where there is something to do."""
+    return {"remedy": text} if failed else {}
 
 
 def _wells(table: pa.Table) -> set[tuple[str, str]]:

@@ -103,7 +103,7 @@ class PublishedProfiles:
             tables = {file.stem: read_table(file) for file in files} or None
         if tables is None:
             raise self._missing(RAW[level], str(path))
-        return raw_profiles(tables, level, protocol, self._resource).table
+        return raw_profiles(tables, level, protocol, self._resource, self.name).table
 
     def _missing(self, asset: str, where: str) -> StoreError:
         known = ", ".join(
@@ -129,6 +129,13 @@ def format_of(output: Path, asked: ProfileFormat | None) -> ProfileFormat:
     name = output.name.lower()
     by_ending = next((form for form, ends in ENDINGS.items() if name.endswith(ends)), None)
     if asked is None:
+        if by_ending is None and output.suffix[1:2].isalpha() and not output.is_dir():
+            known = ", ".join(ending for endings in ENDINGS.values() for ending in endings)
+            raise ProjectError(
+                f"no format is known by the ending {output.suffix}",
+                where=str(output),
+                remedy=f"use one of {known}; for a folder of this name say --format jump",
+            )
         return by_ending or "jump"
     if asked != (by_ending or "jump"):
         wanted = " or ".join(ENDINGS.get(asked, ("no ending: it is a folder",)))

@@ -31,11 +31,13 @@ class RawProfiles:
     table : `Metadata_*` strings with the role columns, float32 features.
     left_out : reason -> rows that are not in the table; or features, where the reason says so.
     joined : what the annotation tables brought.
+    absent : plates of the image index that have no such profiles yet.
     """
 
     table: pa.Table
     left_out: dict[str, int]
     joined: JoinFacts
+    absent: tuple[str, ...] = ()
 
 
 def raw_input(experiment: Experiment, level: Level) -> dg.AssetIn:
@@ -51,18 +53,26 @@ def raw_profiles(
     level: Level,
     protocol: ProfileProtocol,
     project: ProjectResource,
+    experiment: str,
 ) -> RawProfiles:
     """Join the plates that the index lists, add the annotation tables, and say what each row is.
+
+    Parameters
+    ----------
+    loaded : the profiles of all plates; or plate -> profiles, of the plates that have them.
+    experiment : whose profiles these are, for messages.
 
     Raises
     ------
     ProjectError : no plate is there, plates do not go together, or columns that are asked for are missing.
     """
-    table = loaded if isinstance(loaded, pa.Table) else join_plates(_listed(loaded, project), RAW[level])
-    raw = _described(table, protocol, project)
-    # What the reader of an external table had to leave out belongs to the same account.
-    dropped = read_provenance(table.schema).get("dropped", {})
-    return replace(raw, left_out={**dropped, **raw.left_out})
+    if isinstance(loaded, pa.Table):
+        raw = _described(loaded, protocol, project)
+        # What the reader of an external table had to leave out belongs to the same account.
+        dropped = read_provenance(loaded.schema).get("dropped", {})
+        return replace(raw, left_out={**dropped, **raw.left_out})
+    raw = _described(join_plates(_listed(loaded, project), f"{experiment}/{RAW[level]}"), protocol, project)
+    return replace(raw, absent=tuple(sorted((project.listed_plates() or set()) - set(loaded))))
 
 
 def described_sites(

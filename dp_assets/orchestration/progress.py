@@ -24,9 +24,9 @@ def listening(listener: Listener) -> Iterator[None]:
 
 def reporter(context: dg.AssetExecutionContext, what: str) -> Callable[[int, int], None]:
     """A progress callback for a stage: `what` is the unit counted, e.g. "sites"."""
-    name = context.asset_key.to_user_string() + (
-        f" {context.partition_key}" if context.has_partition_key else ""
-    )
+    # A step that makes several assets goes by the first of them.
+    key = min(key.to_user_string() for key in context.selected_asset_keys)
+    name = key + (f" {context.partition_key}" if context.has_partition_key else "")
     last = time.monotonic()
 
     def report(done: int, total: int) -> None:

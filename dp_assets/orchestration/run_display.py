@@ -141,7 +141,8 @@ class _Display:
         mark = "[green]✓[/green]" if outcome.succeeded else "[red]✗[/red]"
         name = f"{outcome.stage} {outcome.plate or ''}".strip()
         self._console.print(f"{mark} {name:<40} {outcome.seconds:7.1f} s")
-        for message in outcome.messages:
+        # Several assets may have failed for one reason.
+        for message in dict.fromkeys(outcome.messages):
             self._console.print(f"    [red]failed[/red] {escape(message)}")
         for text in outcome.failed_checks[:CHECKS_SHOWN]:
             self._console.print(f"    [yellow]check[/yellow] {escape(text)}")

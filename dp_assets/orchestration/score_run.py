@@ -124,7 +124,7 @@ def _profiles_of(resource: ProjectResource, lane: str) -> str:
     if "correction" not in facts:
         facts = read_provenance(stored["corrected_sites"].schema())
     features = sum(not name.startswith(METADATA) for name in schema.names)
-    left_out = "; ".join(f"{count} rows ({reason})" for reason, count in facts.get("left_out", {}).items())
+    left_out = ", ".join(f"{reason}: {count:,}" for reason, count in facts.get("left_out", {}).items())
     notes = [f"left out before: {left_out}"] if left_out else []
     return "; ".join(
         (

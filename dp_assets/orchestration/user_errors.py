@@ -2,21 +2,37 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import dagster as dg
 
-from dp_assets.config.errors import ProjectError
+from dp_assets.config.errors import Problem, ProjectError
+from dp_assets.config.experiment import Experiment
 
 SHOWN = 25
+_SECTIONS = ("profiles", "evaluation", "features")
 
 
 @contextmanager
-def user_errors() -> Iterator[None]:
-    """Turn a ProjectError of the block into a `dagster.Failure` with every problem in its metadata."""
+def user_errors(experiment: Experiment | None = None) -> Iterator[None]:
+    """Turn a ProjectError of the block into a `dagster.Failure` with every problem in its metadata.
+
+    Parameters
+    ----------
+    experiment : whose settings the block works with; problems that name a key then name its file too.
+    """
     try:
         yield
     except ProjectError as error:
-        raise failure_of(error) from error
+        if experiment is None:
+            raise failure_of(error) from error
+        raise failure_of(type(error)([placed(problem, experiment) for problem in error.problems])) from error
+
+
+def placed(problem: Problem, experiment: Experiment) -> Problem:
+    """The problem with the experiment's file before the key that it names."""
+    is_key = problem.where.partition(".")[0] in _SECTIONS
+    return replace(problem, where=f"{experiment.path}: {problem.where}") if is_key else problem
 
 
 def failure_of(error: ProjectError) -> dg.Failure:

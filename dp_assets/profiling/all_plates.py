@@ -23,11 +23,12 @@ def join_plates(tables: Mapping[str, pa.Table], asset: str) -> pa.Table:
 
     Raises
     ------
-    StoreError : there is no plate; or plates differ in their features, or in the model that made them.
+    StoreError : there is no plate; or plates differ in their features, or in the model or its layer that
+        made them.
     """
     if not tables:
         raise StoreError(
-            f"no plate has {asset}", where=asset, remedy="run the stage `profile` for at least one plate"
+            "no plate has been profiled", where=asset, remedy="run the stage `profile` for at least one plate"
         )
     _require_one_origin(tables, asset)
     names = [name for name in next(iter(tables.values())).column_names if not name.startswith(METADATA)]
@@ -54,16 +55,17 @@ def _require_one_origin(tables: Mapping[str, pa.Table], asset: str) -> None:
     origins: dict[tuple[str, ...], list[str]] = {}
     for plate, table in tables.items():
         features = [name for name in table.column_names if not name.startswith(METADATA)]
-        model = read_provenance(table.schema).get("model", "unknown")
-        origins.setdefault((model, *features), []).append(plate)
+        facts = read_provenance(table.schema)
+        model, layer = (str(facts.get(name, "unknown")) for name in ("model", "layer"))
+        origins.setdefault((model, layer, *features), []).append(plate)
     if len(origins) > 1:
         found = "; ".join(
-            f"{len(names)} features ({', '.join(names[:2])}, ...) of model {model}: plates "
+            f"{len(names)} features ({', '.join(names[:2])}, ...) of layer {layer} of model {model}: plates "
             f"{', '.join(plates[:5])}"
-            for (model, *names), plates in origins.items()
+            for (model, layer, *names), plates in origins.items()
         )
         raise StoreError(
-            f"the features of these plates were not made by one model: {found}",
+            f"the features of these plates were not made by one layer of one model: {found}",
             where=asset,
             remedy="run the stage `profile` again for the plates that were made by the former model",
         )

@@ -139,7 +139,13 @@ def apply_correction(prepared: Prepared, correction: Correction) -> Corrected:
     unaligned: tuple[str, ...] = ()
     if correction.method == "tvn":
         batches = np.array(prepared.table[BATCH].to_pylist(), object)
-        aligned = align_batches(features, prepared.is_control, batches, correction.regularization)
+        aligned = align_batches(
+            features,
+            prepared.is_control,
+            batches,
+            correction.regularization,
+            batch_regularization=1.0 if correction.compat else None,
+        )
         features, unaligned = aligned.features, aligned.unaligned
     names = prepared.names if whitening.form == "zca" else [f"pc_{n}" for n in range(features.shape[1])]
     facts = replace(

@@ -13,6 +13,8 @@ from dp_assets.storage.number_text import plain_number
 # Texts that stand for no value. "Na" is sodium, and "none" may be the name of a treatment.
 _NOTHING = ("", "NA", "<NA>")
 _WITH_DOSE = re.compile(r"(?P<name>.+)@(?P<dose>[^@]+)", re.DOTALL)
+# Tables are read without this prefix.
+_OF_CELLPROFILER = re.compile(r"^Image_Metadata_", re.IGNORECASE)
 _MOST_SHOWN = 40
 
 
@@ -32,10 +34,13 @@ class MetadataColumns:
         self.names = metadata_names(table)
 
     def find(self, name: str) -> str | None:
-        """The column called `name`, or None."""
-        wanted = METADATA + name.removeprefix(METADATA)
-        alike = [column for column in self.names if column.casefold() == wanted.casefold()]
-        return wanted if wanted in alike else next(iter(alike), None)
+        """The column called `name`, or None; a name as CellProfiler writes it is understood too."""
+        for bare in (name.removeprefix(METADATA), _OF_CELLPROFILER.sub("", name)):
+            wanted = METADATA + bare
+            alike = [column for column in self.names if column.casefold() == wanted.casefold()]
+            if alike:
+                return wanted if wanted in alike else alike[0]
+        return None
 
     def first(self, names: Sequence[str]) -> str | None:
         """The first of these columns that is there, or None."""

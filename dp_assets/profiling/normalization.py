@@ -126,6 +126,18 @@ def _require_references(references: dict[str, int], settings: Normalization) -> 
     wider = {"plate": '"by": "batch" or "all"', "batch": '"by": "all"', "all": ""}[settings.by]
     ways = [wider, '"reference": "all"' if what == "controls" else ""]
     remedy = " or ".join(way for way in ways if way)
+    if what == "controls" and not any(references.values()):
+        # Then it is the name of the controls that is wrong.
+        raise ConfigurationError(
+            [
+                Problem(
+                    "no profile is a control, so there is no scale to take from them",
+                    "profiles.control_values",
+                    "Correct profiles.control_field and profiles.control_values (values are compared as they "
+                    f"are written, with upper and lower case), or write {remedy} in profiles.normalization.",
+                )
+            ]
+        )
     raise ConfigurationError(
         [
             Problem(

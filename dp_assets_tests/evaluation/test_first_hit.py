@@ -39,6 +39,24 @@ def test_ranks_are_those_of_sorting(rows_at_a_time: int, monkeypatch: pytest.Mon
     assert np.isfinite(found[:108]).all()
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_equal_rows_are_equally_near_in_any_order(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    features = rng.integers(-1, 2, size=(60, 3)).astype(float) * rng.uniform(0.1, 10, size=(60, 1))
+    wells = rng.integers(30, size=60)
+    unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-300)
+    similarities = np.round(unit @ unit.T, 9)
+    expected = []
+    for row in range(60):
+        others = wells != wells[row]
+        own = others & (wells % 5 == wells[row] % 5)
+        expected.append((similarities[row, others] > similarities[row, own].max()).sum())
+    order = rng.permutation(60)
+    np.testing.assert_array_equal(first_hit_ranks(features, wells, wells % 5), expected)
+    shuffled = first_hit_ranks(features[order], wells[order], wells[order] % 5)
+    np.testing.assert_array_equal(shuffled, np.array(expected)[order])
+
+
 def test_treatments_rank_the_first_other_with_a_label() -> None:
     table = profiles(_at([0, 30, 10, 100, 60]), labels=["a", "a|d", "b", "b", "c"])
     result = first_hits(table, evaluation(top_percentile=60.0))

@@ -100,3 +100,12 @@ def test_tensorflow_is_not_imported() -> None:
         "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'umap.parametric_umap')))"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_compat_gives_tsne_the_distances_as_features() -> None:
+    features = np.random.default_rng(3).normal(size=(30, 6))
+    compat = project(features, perplexity=5, compat=True)
+    distances = cosine_distances(features)
+    expected = TSNE(init="random", perplexity=5, random_state=0).fit_transform(distances)
+    np.testing.assert_allclose(compat.tsne, expected, atol=1e-3)
+    assert not np.allclose(compat.tsne, project(features, perplexity=5).tsne)

@@ -141,6 +141,29 @@ def test_columns_that_are_there_are_filled_but_not_overwritten() -> None:
         joined(rows, {**table, "compound": ["q", "z", ""]})
 
 
+MECHANISMS = {
+    "compound": ["a", "a", "b", "DMSO"],
+    "concentration": ["1.0", "3.0", "1.0", "0.0"],
+    "moa": ["Actin", "Actin", "Kinase", "DMSO"],
+}
+
+
+def test_a_list_that_the_profiles_have_already_is_compared_and_fills_gaps() -> None:
+    rows = {"compound": ["a", "b", "DMSO"], "concentration": ["3", "1", "0"]}
+    for known, expected in (
+        (["Actin", "Kinase", "DMSO"], ["Actin", "Kinase", "DMSO"]),
+        (["Actin", "", ""], ["Actin", "Kinase", "DMSO"]),
+        (["", "", ""], ["Actin", "Kinase", "DMSO"]),
+    ):
+        found = joined({**rows, "moa": known}, MECHANISMS)
+        assert found.table["Metadata_moa"].to_pylist() == expected
+        (fact,) = found.facts.joins
+        assert fact.key == ("Metadata_compound", "Metadata_concentration")
+        assert (fact.columns, fact.matched) == (("Metadata_moa",), 3)
+    with pytest.raises(TableFileError, match=r"b/1 has moa 'Kinase', but the profiles have Metadata_moa 'x'"):
+        joined({**rows, "moa": ["Actin", "x", "DMSO"]}, MECHANISMS)
+
+
 def test_contradictions_outside_of_the_profiles_do_not_matter() -> None:
     table = {"Compound": ["x", "x", "other", "other"], "moa": ["m", "m", "1", "2"]}
     assert joined({**PLATE, "Compound": ["x"] * 3}, table).table["Metadata_moa"].to_pylist() == ["m"] * 3

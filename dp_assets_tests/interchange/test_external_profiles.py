@@ -32,10 +32,11 @@ def test_wells_of_cellprofiler(tmp_path: Path) -> None:
     np.testing.assert_array_equal(found.table.to_pandas()[list(FEATURES)], frame[list(FEATURES)])
     assert found.annotations.equals(found.table.drop_columns(list(FEATURES)))
     assert found.sources == (tmp_path / "profiles.csv",)
-    assert (found.dropped, found.notes) == ({}, ())
+    positions = {"columns of positions, counts and object numbers, which are no features": 1}
+    assert (found.dropped, found.notes) == (positions, ())
     write(frame.assign(Image_Granularity_1_DNA=1.0), tmp_path / "more.csv")
     more = read(tmp_path, "more.csv")
-    assert more.dropped == {"columns of numbers that are no features by their names": 1}
+    assert more.dropped == {"columns of numbers that are no features by their names": 1, **positions}
     assert more.table.equals(found.table)
 
 
@@ -319,6 +320,23 @@ def test_missing_values_of_wells(tmp_path: Path) -> None:
         read(tmp_path, "t.csv", missing_values="drop_rows")
 
 
+def test_wells_without_cells_do_not_take_the_features_with_them(tmp_path: Path) -> None:
+    frame = wells(names=("A01", "A02", "A03")).astype(dict.fromkeys(FEATURES, float))
+    frame = frame.assign(Cells_Neighbors_Count_5=0.0, Cells_Texture_Never=np.nan)
+    frame.loc[1, list(FEATURES)] = np.nan
+    write(frame, tmp_path / "t.csv")
+    found = read(tmp_path, "t.csv")
+    assert found.table["Metadata_Well"].to_pylist() == ["A01", "A03"]
+    assert found.table.column_names[2:] == [*FEATURES, "Cells_Neighbors_Count_5"]
+    assert found.annotations["Metadata_Well"].to_pylist() == ["A01", "A03"]
+    assert found.dropped == {
+        "features with missing values": 1,
+        "rows that miss more than half of the features": 1,
+    }
+    with pytest.raises(TableFileError, match="the value is missing"):
+        read(tmp_path, "t.csv", missing_values="fail")
+
+
 def test_missing_values_of_cells(tmp_path: Path) -> None:
     frame = cells([(1, "A01", number) for number in range(1, 101)]).astype(dict.fromkeys(FEATURES, float))
     frame.loc[:49, FEATURES[0]] = np.nan
@@ -334,6 +352,7 @@ def test_missing_values_of_cells(tmp_path: Path) -> None:
     )
     assert found.dropped_features == (FEATURES[0],)
     assert found.dropped == {
+        "columns of positions, counts and object numbers, which are no features": 3,
         "features with missing values": 1,
         "rows with missing values": 4,
         "rows without any value": 1,

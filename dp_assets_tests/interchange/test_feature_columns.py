@@ -125,6 +125,23 @@ def test_embeddings_with_bare_keys() -> None:
     assert found.metadata == {"source": "Metadata_source", "batch": "Metadata_batch"}
 
 
+@pytest.mark.parametrize("name", ["{}", "PC{}", "emb_{}", "x{:03d}"])
+def test_columns_of_numbers_that_count_on(name: str) -> None:
+    names = [name.format(place) for place in range(12)]
+    assert recognised(["Plate", "Well", "Compound", *names]).features == tuple(names)
+    assert recognised(["Plate", "Well", "Compound", *reversed(names)]).features == tuple(reversed(names))
+
+
+def test_positions_and_counts_of_objects_are_told() -> None:
+    names = "Metadata_Plate Metadata_Well Cells_a Cells_Location_Center_X Nuclei_Children_Cells_Count ImageNumber"
+    found = recognised(names)
+    assert (found.features, found.unused) == (("Cells_a",), ())
+    assert found.positions == ("Cells_Location_Center_X", "Nuclei_Children_Cells_Count")
+    assert recognised(names, feature_columns=["Cells_Location_Center_X"]).positions == (
+        "Nuclei_Children_Cells_Count",
+    )
+
+
 def test_own_tables() -> None:
     found = recognised("Metadata_Plate Metadata_Well Metadata_Site Metadata_Cell cnn_0 cnn_1 cnn_2")
     assert found.features == ("cnn_0", "cnn_1", "cnn_2")

@@ -120,6 +120,7 @@ def test_run_all_keeps_what_is_made_and_forced_runs_make_it_again(finished: Work
         "train",
         f"profile {FIRST}",
         f"profile {SECOND}",
+        "evaluate",
     ]
     assert modification_times(finished.root, *times) == times
     assert call(finished.root, "run", "prepare", "--plates", FIRST, "--force").exit_code == 0

@@ -91,6 +91,7 @@ def test_raw_profiles_of_wells_have_roles_and_the_features_as_they_were(
         (("--level", "treatment", "folder"), "profiles of wells"),
         (("--source", "x", "a.csv"), "the format csv has no such option"),
         (("--csv", "a.gct"), "the format gct has no such option"),
+        (("a.xlsx",), "no format is known by the ending .xlsx"),
     ],
 )
 def test_what_cannot_be_exported_is_said(

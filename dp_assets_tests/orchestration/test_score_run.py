@@ -93,7 +93,7 @@ def test_what_was_left_out_before_is_said_and_what_differs_is_said_of_whom(bench
     text = bench.score()[2]
     for lane in LANES:
         assert (
-            f"{lane}: 12 wells, 2 treatments, 8 features; left out before: 7 rows (no label); "
+            f"{lane}: 12 wells, 2 treatments, 8 features; left out before: no label: 7; "
             f"lambda of {lane} is small" in text
         )
 

@@ -240,3 +240,24 @@ def code_versions(workshop: Workshop) -> dict[str, str | None]:
     """Asset -> code version."""
     graph = build_defs(workshop.root).resolve_asset_graph()
     return {key.to_user_string(): graph.get(key).code_version for key in graph.get_all_asset_keys()}
+
+
+def test_tables_of_cells_become_wells(tmp_path: Path) -> None:
+    wells = planted_wells().query("Metadata_Plate in ('P1', 'P2')")
+    random = np.random.default_rng(1)
+    cells = wells.loc[wells.index.repeat(4)].assign(
+        Metadata_Site=np.tile(["1", "1", "2", "2"], len(wells)),
+        ObjectNumber=np.tile([1, 2, 1, 2], len(wells)),
+    )
+    names = [name for name in wells if name.startswith("Cells_")]
+    cells[names] += random.normal(size=(len(cells), len(names)))
+    workshop = write_external(tmp_path / "project", cells, {"cells": external_experiment()})
+    ran = workshop.make("cells/site_profiles", "cells/well_profiles")
+    assert ran.succeeded, ran.failures
+    assert ran.metadata["cells/well_profiles"]["rows_are"] == "cells"
+    key = ["Metadata_Plate", "Metadata_Well"]
+    made = profile(workshop, "cells", "well_profiles").set_index(key)
+    assert set(made["Metadata_Cell_Count"]) == {"4"}
+    expected = cells.groupby(key)[names].mean()
+    np.testing.assert_allclose(made.loc[expected.index, names], expected, rtol=1e-5, atol=1e-5)
+    assert len(profile(workshop, "cells", "site_profiles")) == 2 * len(wells)

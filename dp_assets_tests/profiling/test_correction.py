@@ -112,9 +112,12 @@ def test_whitened_by_the_formula(method: str) -> None:
     assert names == [f"{'net' if method == 'sphering' else 'pc'}_{n}" for n in range(WIDTH)]
 
 
-def test_tvn_is_whitening_then_coral() -> None:
-    table, regularization = raw(2), 1.0
-    corrected = correct(table, protocol("tvn", regularization))
+@pytest.mark.parametrize(("regularization", "compat"), [(1.0, False), (0.1, False), (0.1, True)])
+def test_tvn_is_whitening_then_coral(regularization: float, compat: bool) -> None:
+    table = raw(2)
+    asked = protocol("tvn", regularization)
+    asked = asked.model_copy(update={"correction": asked.correction.model_copy(update={"compat": compat})})
+    corrected = correct(table, asked)
     white = matrix(correct(table, protocol("whitening", regularization)).table)
     controls, batches = mask(table), np.array(table[BATCH].to_pylist())
     identity = regularization * np.eye(WIDTH)
@@ -122,9 +125,10 @@ def test_tvn_is_whitening_then_coral() -> None:
     expected = np.empty_like(white)
     for batch in ("w1", "w2"):
         rows = batches == batch
-        own = np.real(sqrtm(covariance(white[rows & controls]) + identity))
+        added = np.eye(WIDTH) if compat else identity
+        own = np.real(sqrtm(covariance(white[rows & controls]) + added))
         expected[rows] = white[rows] @ inv(own) @ target
-    np.testing.assert_allclose(matrix(corrected.table), expected, atol=1e-5)
+    np.testing.assert_allclose(matrix(corrected.table), expected, atol=1e-5 if regularization == 1 else 1e-4)
     assert np.abs(expected - white).max() > 0.05
     assert corrected.facts.whitened_covariance < 1e-6
     assert corrected.facts.batches_unaligned == ()

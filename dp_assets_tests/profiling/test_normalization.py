@@ -131,6 +131,15 @@ def test_too_few_controls_are_named() -> None:
     assert '"by": "batch" or "all"' in message
 
 
+def test_no_control_at_all_is_a_matter_of_their_name() -> None:
+    with pytest.raises(ConfigurationError, match="no profile is a control") as caught:
+        normalize_features(
+            features_of(7), PLATES, np.zeros(len(PLATES), bool), Normalization(method="standardize")
+        )
+    assert "profiles.control_values" in str(caught.value)
+    assert '"reference": "all"' in str(caught.value)
+
+
 def test_too_few_profiles_are_named() -> None:
     settings_ = Normalization(method="standardize", by="batch", reference="all")
     with pytest.raises(ConfigurationError, match="1 of 2 batches: b2") as caught:

@@ -241,6 +241,22 @@ def test_controls(values: list[str | None], wanted: tuple[str, ...], expected: s
     assert "".join("T" if value == "true" else "F" for value in found) == expected
 
 
+def test_columns_as_cellprofiler_writes_them() -> None:
+    table = profiles(Compound=["DMSO", "a"], MoA=["", "x"], Image_Metadata_Well=["1", "2"])
+    columns = ProfileColumns(
+        compound=("Image_Metadata_Compound",),
+        label=("image_metadata_moa",),
+        control=("Image_Metadata_Compound",),
+        control_values=("DMSO",),
+        batch=("Image_Metadata_Well",),
+    )
+    found = with_roles(table, columns).table
+    assert (role(found, "Compound"), role(found, "MOA")) == (["DMSO", "a"], ["", "x"])
+    assert role(found, "Control") == ["true", "false"]
+    # A column that is called so goes first.
+    assert role(found, "Batch") == ["1", "2"]
+
+
 def test_controls_without_a_treatment_stay() -> None:
     table = profiles(Compound=["", "", "a"], Kind=["negcon", "trt", "trt"])
     columns = ProfileColumns(compound=("Compound",), control=("Kind",), control_values=("negcon",))

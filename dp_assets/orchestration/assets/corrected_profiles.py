@@ -1,11 +1,14 @@
 """An experiment's profiles over all plates: one scale, batches corrected, features selected."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
 from dp_assets.config.digest import settings_digest
+from dp_assets.config.errors import ConfigurationError, Problem
 from dp_assets.config.experiment import Experiment
 from dp_assets.config.protocol import ProfileProtocol
 from dp_assets.orchestration.io_managers import FAN_IN
@@ -15,6 +18,8 @@ from dp_assets.orchestration.profile_checks import (
     CONTROLS,
     FINITE,
     ONE_TREATMENT,
+    ONE_TREATMENT_REMEDY,
+    SHOWN,
     WELLS_AGREE,
     WHITENED,
     batch_check,
@@ -35,8 +40,10 @@ from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.orchestration.results import COMMON, blocking_checks, identified, schema_check, table_checks
 from dp_assets.orchestration.user_errors import user_errors
 from dp_assets.profiling.correction import Corrected, correct
+from dp_assets.profiling.roles import treatment_conflicts
 from dp_assets.profiling.well_table import wells_of_sites
 from dp_assets.storage.profile_columns import CONTROL, IS_CONTROL, TREATMENT
+from dp_assets.storage.schemas import PLATE
 from dp_assets.storage.tables import with_provenance
 
 _BLOCKING = (ONE_TREATMENT, CONTROLS, FINITE, WHITENED)
@@ -59,8 +66,8 @@ def corrected_sites_asset(experiment: Experiment, root: str) -> dg.AssetsDefinit
         description=f"The site profiles of all plates. {describe(protocol)}",
     )
     def corrected_sites(project: ProjectResource, sites: Any) -> dg.MaterializeResult:
-        with user_errors():
-            raw = raw_profiles(sites, "site", protocol, project)
+        with user_errors(experiment):
+            raw = raw_profiles(sites, "site", protocol, project, experiment.name)
             corrected = correct(raw.table, protocol)
         table, version = identified(with_provenance(corrected.table, **_provenance(raw, corrected)))
         return dg.MaterializeResult(
@@ -115,18 +122,20 @@ def profiles_asset(experiment: Experiment, root: str) -> dg.AssetsDefinition:
     )
     def profiles(project: ProjectResource, source: Any, **inputs: Any) -> dg.MaterializeResult:
         annotated = inputs.get("plate_annotations")
-        with user_errors():
+        with user_errors(experiment):
             facts: Metadata
             results: list[dg.AssetCheckResult]
+            indexed = described_sites(annotated, protocol, project) if annotated else None
             if of_sites:
                 wells = wells_of_sites(source, None, protocol.cells).table
                 table, facts, results = wells, {"wells": wells.num_rows}, []
             else:
-                raw = raw_profiles(source, "well", protocol, project)
+                with _contradictions_first(indexed):
+                    raw = raw_profiles(source, "well", protocol, project, experiment.name)
                 corrected = correct(raw.table, protocol)
                 table = with_provenance(corrected.table, **_provenance(raw, corrected))
                 facts = _facts(table, raw, corrected)
-                told = (raw.table, *([described_sites(annotated, protocol, project)] if annotated else []))
+                told = (raw.table, *([] if indexed is None else [indexed]))
                 results = _checks(told, table, corrected, protocol)
         table, version = identified(table)
         return dg.MaterializeResult(
@@ -134,13 +143,24 @@ def profiles_asset(experiment: Experiment, root: str) -> dg.AssetsDefinition:
             data_version=version,
             check_results=[
                 schema_check(table, "profiles"),
-                wells_check(table, annotated, project.listed_plates()),
+                wells_check(table, indexed, project.listed_plates()),
                 batch_check(table, separator),
                 *results,
             ],
         )
 
     return profiles
+
+
+@contextmanager
+def _contradictions_first(indexed: pa.Table | None) -> Iterator[None]:
+    """Where sites of a well disagree, its profile lacks the column: then say that, not that it is missing."""
+    try:
+        yield
+    except ConfigurationError as error:
+        conflicts = [] if indexed is None else treatment_conflicts(indexed)
+        told = [Problem(conflict, "image_index", ONE_TREATMENT_REMEDY) for conflict in conflicts[:SHOWN]]
+        raise (ConfigurationError(told) if told else error) from None
 
 
 def describe(protocol: ProfileProtocol) -> str:
@@ -172,7 +192,11 @@ def _code(protocol: ProfileProtocol, root: str) -> str:
 
 
 def _provenance(raw: RawProfiles, corrected: Corrected) -> dict[str, Any]:
-    return {"left_out": raw.left_out, "correction": corrected.facts.as_dict()}
+    return {
+        "left_out": raw.left_out,
+        "plates_not_profiled": list(raw.absent),
+        "correction": corrected.facts.as_dict(),
+    }
 
 
 def _facts(table: pa.Table, raw: RawProfiles, corrected: Corrected) -> Metadata:
@@ -181,6 +205,8 @@ def _facts(table: pa.Table, raw: RawProfiles, corrected: Corrected) -> Metadata:
         "rows": table.num_rows,
         "controls": controls,
         "treatments": len(set(table[TREATMENT].to_pylist())),
+        "plates": len(set(table[PLATE].to_pylist())),
+        "plates_not_profiled": ", ".join(raw.absent) or "none",
         "left_out": dg.MetadataValue.json(raw.left_out),
         "annotations": dg.MetadataValue.json(raw.joined.as_dict()),
         "correction": dg.MetadataValue.json(corrected.facts.as_dict()),

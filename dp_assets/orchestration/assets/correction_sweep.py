@@ -52,8 +52,8 @@ def correction_sweep_asset(experiment: Experiment, root: str) -> dg.AssetsDefini
         ),
     )
     def correction_sweep(project: ProjectResource, source: Any) -> dg.MaterializeResult:
-        with user_errors():
-            raw = raw_profiles(source, protocol.level, protocol, project)
+        with user_errors(experiment):
+            raw = raw_profiles(source, protocol.level, protocol, project, experiment.name)
             sweep = sweep_regularization(
                 raw.table,
                 protocol,

@@ -85,7 +85,7 @@ def evaluation_asset(experiment: Experiment) -> dg.AssetsDefinition:
         )
         writer = None
         if config.force or not project.is_current(context, "", made_from):
-            with user_errors():
+            with user_errors(experiment):
                 scored = _scored(inputs)
                 found = score_profiles(
                     scored,
@@ -96,8 +96,7 @@ def evaluation_asset(experiment: Experiment) -> dg.AssetsDefinition:
                             inputs.get(CELLS, {}),
                             inputs.get(MODEL),
                             inputs.get(ANNOTATIONS, {}),
-                            protocol,
-                            scoring.profiles.correction.regularization,
+                            experiment,
                         ),
                         *_strong(scored.wells, inputs["profile_map"], protocol),
                     ),
@@ -158,6 +157,7 @@ def _described(inputs: dict[str, pa.Table], protocol: str, preset: str) -> dict[
         ).schema
     )
     left_out = provenance.get("left_out", {})
+    absent = provenance.get("plates_not_profiled", [])
     warnings = provenance.get("correction", {}).get("warnings", [])
     return {
         "preset": preset,
@@ -165,6 +165,7 @@ def _described(inputs: dict[str, pa.Table], protocol: str, preset: str) -> dict[
         "wells": f"{inputs['profiles'].num_rows:,}",
         "treatments": f"{inputs['treatment_profiles'].num_rows:,}",
         "left out before scoring": "; ".join(f"{why}: {n}" for why, n in left_out.items()) or "nothing",
+        **({"plates not profiled yet": ", ".join(absent)} if absent else {}),
         **({"warnings": "; ".join(warnings)} if warnings else {}),
     }
 
@@ -173,7 +174,7 @@ def _facts(folder: Folder) -> Metadata:
     """The numbers of the scores, the report's place, and a picture."""
     headline = folder.manifest["scores"]
     pictures = {
-        name: picture(png, f"{name} of {folder.manifest['experiment']}")
+        f"picture_{name}": picture(png, f"{name} of {folder.manifest['experiment']}")
         for name in PREVIEWS
         if (png := preview_of(folder, name)) is not None
     }

@@ -71,7 +71,7 @@ def external_profiles_asset(experiment: Experiment, root: str) -> dg.AssetsDefin
     def external_profiles(
         context: dg.AssetExecutionContext, project: ProjectResource
     ) -> Iterator[dg.MaterializeResult]:
-        with user_errors():
+        with user_errors(experiment):
             made = _read(context, features, protocol, project)
         for name, table in (("site_profiles", made.sites), ("well_profiles", made.wells)):
             described, version = identified(table)

@@ -31,7 +31,7 @@ def profile_map_asset(experiment: Experiment) -> dg.AssetsDefinition:
         io_manager_key="table_io",
         code_version=settings_digest(protocol.tsne)
         + settings_digest(protocol.umap)
-        + f"{protocol.settings.seed}{'-'.join(protocol.exclude_from_wells)}",
+        + f"{protocol.settings.seed}{'-compat' if protocol.settings.compat else ''}{'-'.join(protocol.exclude_from_wells)}",
         ins={name: dg.AssetIn([experiment.name, name]) for name in ("profiles", "treatment_profiles")},
         check_specs=table_checks(key),
         description="Where wells and treatments lie on two maps (UMAP and t-SNE, cosine distance).",
@@ -72,6 +72,7 @@ def _mapped(table: pa.Table, level: str, protocol: EvaluationProtocol) -> tuple[
         n_neighbors=protocol.umap.n_neighbors,
         min_dist=protocol.umap.min_dist,
         seed=protocol.settings.seed,
+        compat=protocol.settings.compat,
     )
     empty = pa.array([""] * table.num_rows, pa.string())
     plate = PLATE if level == "well" else PLATES

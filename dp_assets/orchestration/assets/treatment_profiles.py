@@ -5,6 +5,7 @@ import numpy as np
 import pyarrow as pa
 
 from dp_assets.config.digest import settings_digest
+from dp_assets.config.errors import ConfigurationError
 from dp_assets.config.experiment import Experiment
 from dp_assets.evaluation.profile_table import profile_set
 from dp_assets.evaluation.similarity import cosine_similarity
@@ -21,6 +22,7 @@ from dp_assets.orchestration.results import (
 from dp_assets.orchestration.user_errors import user_errors
 from dp_assets.profiling.treatments import treatment_table
 from dp_assets.storage.profile_columns import BATCH, COMPOUND, LABEL, TREATMENT
+from dp_assets.storage.tables import read_provenance
 
 
 def treatment_profiles_asset(experiment: Experiment) -> dg.AssetsDefinition:
@@ -44,8 +46,10 @@ def treatment_profiles_asset(experiment: Experiment) -> dg.AssetsDefinition:
         ),
     )
     def treatment_profiles(source: pa.Table) -> dg.MaterializeResult:
-        with user_errors():
+        with user_errors(experiment):
             treatments = treatment_table(source, protocol.treatments)
+            if not treatments.num_rows:
+                raise _no_treatments(source)
         table, version = identified(treatments)
         labels = {label for label in table[LABEL].to_pylist() if label}
         return dg.MaterializeResult(
@@ -66,6 +70,17 @@ def treatment_profiles_asset(experiment: Experiment) -> dg.AssetsDefinition:
         )
 
     return treatment_profiles
+
+
+def _no_treatments(source: pa.Table) -> ConfigurationError:
+    left_out = read_provenance(source.schema).get("left_out", {})
+    reasons = "; ".join(f"{reason}: {rows}" for reason, rows in left_out.items())
+    return ConfigurationError(
+        f"there is no treatment: all {source.num_rows} profiles are controls"
+        + (f" (left out were {reasons})" if reasons else ""),
+        where="profiles.control_values",
+        remedy="correct profiles.control_field and control_values, or the columns of treatments and labels",
+    )
 
 
 def similarity_asset(experiment: Experiment) -> dg.AssetsDefinition:
