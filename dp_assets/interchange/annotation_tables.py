@@ -185,10 +185,8 @@ def _key(ours: NamedColumns, theirs: NamedColumns, annotation: AnnotationTable) 
     )
 
 
-def _told_column(
-    key: Sequence[_Shared], theirs: NamedColumns, annotation: AnnotationTable
-) -> _Shared | None:
-    """What a list tells whose columns the profiles have already: the mechanism, by compound and concentration.
+def _told_column(key: Sequence[_Shared], theirs: NamedColumns, annotation: AnnotationTable) -> _Shared | None:
+    """What a list tells whose columns the profiles have already: the mechanism, by compound and dose.
 
     It is compared then, and filled in where it is empty. None when the list has other columns beside the key,
     or when no column of the key has one value for each of the rest.

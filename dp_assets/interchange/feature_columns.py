@@ -125,10 +125,7 @@ def recognise_columns(
         positions=tuple(
             c.name
             for c in candidates
-            if c.kind == "number"
-            and _COMPARTMENT.match(c.name)
-            and _never(c.name)
-            and c.name not in features
+            if c.kind == "number" and _COMPARTMENT.match(c.name) and _never(c.name) and c.name not in features
         ),
     )
 

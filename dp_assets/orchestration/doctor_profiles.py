@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from dp_assets.config.errors import Problem, ProjectError
-from dp_assets.config.experiment import Experiment, Stage
+from dp_assets.config.experiment import Experiment
 from dp_assets.interchange.annotation_tables import AnnotationTable, join_annotations, read_annotation
 from dp_assets.interchange.external_profiles import read_external
 from dp_assets.interchange.feature_files import find_feature_files
@@ -30,13 +30,13 @@ def examine_profiles(
 
     Parameters
     ----------
-    experiments : those that can be run.
+    experiments : those that can be run. Those that say nothing of treatments have no scores to look into.
     sites : what the image index says of every site (`site_annotations`); None where it cannot be used: then
         experiments on images are left out.
     read : read the feature tables of other programs; otherwise only look into their headers.
     """
     found = Examination("profiles and scores")
-    scored = [experiment for experiment in experiments if Stage.SCORING in experiment.stages]
+    scored = [experiment for experiment in experiments if experiment.is_scored]
     for experiment in scored:
         with _problems_of(experiment, found):
             if experiment.has_features:
@@ -60,21 +60,11 @@ def site_annotations(index: pa.Table, channels: Sequence[str]) -> pa.Table:
 
 @contextmanager
 def _problems_of(experiment: Experiment, found: Examination) -> Iterator[None]:
-    """Note what stops the block: as problems where the file asks for profiles, else as warnings."""
+    """Note what stops the block."""
     try:
         yield
     except ProjectError as error:
-        notes = found.problems if _asks_for_profiles(experiment) else found.warnings
-        notes += [placed(problem, experiment) for problem in error.problems]
-
-
-def _asks_for_profiles(experiment: Experiment) -> bool:
-    """Whether the file says anything of treatments and scores; without it features are what is wanted."""
-    sections = experiment.sections
-    return any(
-        reading.present
-        for reading in (sections.features, sections.metadata, sections.profiles, sections.evaluation)
-    )
+        found.problems += [placed(problem, experiment) for problem in error.problems]
 
 
 def _examine_tables(

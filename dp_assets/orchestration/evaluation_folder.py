@@ -17,7 +17,10 @@ VERSION = "1"
 SCORES, SCORES_TABLE, REPORT = "scores.json", "scores.csv", "evaluation.html"
 TABLES, FIGURES = "tables", "figures"
 # Columns of the tables that name things.
-TEXTS = ("treatment", "compound", "concentration", "label", "plate", "well", "site", "batch", "class")
+TEXTS = (
+    *("treatment", "compound", "concentration", "label", "plate", "well", "site", "batch", "class"),
+    *("true", "predicted", "neighbour", "neighbour_compound"),
+)
 
 
 @dataclass(frozen=True)

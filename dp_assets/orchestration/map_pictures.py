@@ -13,6 +13,8 @@ from dp_assets.storage.profile_columns import BATCH, COMPOUND, CONTROL, IS_CONTR
 from dp_assets.storage.schemas import PLATE, WELL
 
 LEVEL = "Metadata_Level"
+# Of more compounds nobody tells the colours apart.
+MOST_COMPOUNDS = 60
 COORDINATES = ("umap_1", "umap_2", "tsne_1", "tsne_2")
 MAPS = {"UMAP": COORDINATES[:2], "t-SNE": COORDINATES[2:]}
 
@@ -55,6 +57,7 @@ def map_colourings(rows: pa.Table, level: str) -> dict[str, np.ndarray]:
     shown = {"label": _text(rows, LABEL), "batch": _text(rows, BATCH), "compound": _text(rows, COMPOUND)}
     if level == "well":
         shown |= {"plate": _text(rows, PLATE), "control": control}
+    if level == "well" or len(set(shown["compound"])) > MOST_COMPOUNDS:
         del shown["compound"]
     return {name: values for name, values in shown.items() if len(set(values)) > 1} or {
         "label": shown["label"]

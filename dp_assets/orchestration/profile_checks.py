@@ -83,7 +83,9 @@ def finite_check(table: pa.Table) -> dg.AssetCheckResult:
         warn=False,
         features=len(bad),
         worst=shown or "none",
-        **_remedy(bad, 'write "drop_na" among profiles.feature_selection.operations, or mend the features'),
+        **_remedy(
+            bad, 'write "drop_na_columns" in profiles.feature_selection.operations, or mend the features'
+        ),
     )
 
 

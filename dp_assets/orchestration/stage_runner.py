@@ -185,6 +185,8 @@ def _failure_message(event: dg.DagsterEvent) -> str:
         error = error.cause
     if error is None:
         return str(event.message)
+    if error.cls_name in ("DagsterExecutionInterruptedError", "KeyboardInterrupt"):
+        return "interrupted\n    -> run the same command again: finished work is kept"
     if error.cls_name == "DagsterAssetCheckFailedError":
         named = ", ".join(line.strip() for line in error.message.strip().splitlines()[1:])
         return f"stopped by a blocking check: {named}\n    -> do what the line of this check says"

@@ -133,7 +133,9 @@ def test_columns_of_numbers_that_count_on(name: str) -> None:
 
 
 def test_positions_and_counts_of_objects_are_told() -> None:
-    names = "Metadata_Plate Metadata_Well Cells_a Cells_Location_Center_X Nuclei_Children_Cells_Count ImageNumber"
+    names = (
+        "Metadata_Plate Metadata_Well Cells_a Cells_Location_Center_X Nuclei_Children_Cells_Count ImageNumber"
+    )
     found = recognised(names)
     assert (found.features, found.unused) == (("Cells_a",), ())
     assert found.positions == ("Cells_Location_Center_X", "Nuclei_Children_Cells_Count")

@@ -122,7 +122,7 @@ def test_wells_with_two_treatments(tiny: Workshop) -> None:
     assert "cnn.json: profiles.treatment_fields" in said
 
 
-def test_an_experiment_that_asks_for_no_profiles_is_only_warned(tiny: Workshop) -> None:
+def test_an_experiment_without_scores_is_not_asked_for_treatments(tiny: Workshop) -> None:
     def plain(data: dict) -> None:
         del data["profiles"], data["evaluation"]
         del data["dataset"]["metadata"]
@@ -133,8 +133,8 @@ def test_an_experiment_that_asks_for_no_profiles_is_only_warned(tiny: Workshop) 
     # the split still trains, but on another column
     tiny.configure(lambda data: data["train"]["partition"].update(targets=["MOA"]))
     found = examined(tiny.root)
-    assert found.problems == []
-    assert "which treatment" in texts(found.warnings)
+    assert (found.problems, found.warnings) == ([], [])
+    assert found.summary == "of 0 experiments"
 
 
 # controls -----------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """The asset graph as a whole: a snapshot that catches accidental changes, and what configurations do."""
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -317,3 +318,34 @@ def test_loading_the_definitions_imports_no_library_that_takes_long(tmp_path: Pa
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1]) == [30 if exists else 1, []]
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_the_documented_selection_is_all_that_follows_the_profiles_of_plates(
+    write_project: Callable[..., Workshop],
+) -> None:
+    workshop = write_project(experiments=("cnn", "efficientnet"))
+    page = (DOCS / "dagster.md").read_text(encoding="utf-8")
+    (selection,) = re.findall(r"--select '(key:.*profiles.*)'$", page, re.MULTILINE)
+    graph = build_defs(workshop.root).resolve_asset_graph()
+    chosen = dg.AssetSelection.from_string(selection).resolve(graph)
+    assert {key.to_user_string() for key in chosen} == {*scored("cnn"), *COMPARISON}
+
+
+def test_every_table_and_folder_of_a_lane_has_its_place_in_the_documentation() -> None:
+    page = (DOCS / "data.md").read_text(encoding="utf-8")
+    places = dict(re.findall(r"^\| `([\w/<>]+)` \| `([\w/<>.]+)`", page, re.MULTILINE))
+    for name in (*lane("<experiment>"), "<experiment>/correction_sweep", *COMPARISON):
+        folder = {"<experiment>/cell_features": "<experiment>/features"}.get(name, name)
+        assert places[name].startswith(folder), name
+
+
+def test_every_check_is_documented_as_blocking_or_not(tiny: Workshop) -> None:
+    page = (DOCS / "dagster.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| (yes|no) \|", page, re.MULTILINE))
+    graph = build_defs(tiny.root).resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        for check in graph.get(key).check_keys:
+            assert rows[check.name] == ("yes" if graph.get_check_spec(check).blocking else "no"), check

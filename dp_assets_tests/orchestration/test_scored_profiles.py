@@ -137,7 +137,8 @@ def test_the_reports_stand_alone_and_hold_pictures(scored: tuple[Workshop, Ran])
 def test_pages_of_assets_show_numbers_and_pictures(scored: tuple[Workshop, Ran]) -> None:
     facts = scored[1].metadata
     assert facts["plain/evaluation"]["nsc"] == 1.0
-    assert "data:image/png" in facts["plain/evaluation"]["scores_figure"]
+    assert facts["plain/evaluation"]["enrichment"] > 1  # a number, and not the picture of that name
+    assert "data:image/png" in facts["plain/evaluation"]["picture_scores_figure"]
     assert "data:image/png" in facts["plain/similarity"]["clustermap"]
     assert "data:image/png" in facts["plain/profile_map"]["wells_umap"]
     assert facts["comparison"]["experiments"] in ("plain, sphered", "sphered, plain")

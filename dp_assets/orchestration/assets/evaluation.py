@@ -76,10 +76,13 @@ def evaluation_asset(experiment: Experiment) -> dg.AssetsDefinition:
     def evaluation(
         context: dg.AssetExecutionContext, config: StageConfig, project: ProjectResource, **inputs: Any
     ) -> dg.MaterializeResult:
+        described = _described(inputs, describe(scoring.profiles), scoring.profiles.preset)
         made_from = fingerprint(
             VERSION,
             settings_digest(protocol),
-            settings_digest(scoring.profiles),
+            # The report repeats this; lambda is that of the scores of cells.
+            described,
+            scoring.profiles.correction.regularization,
             [read_provenance(inputs[name].schema)["fingerprint"] for name in SOURCES],
             _cells_made_from(inputs),
         )
@@ -107,7 +110,7 @@ def evaluation_asset(experiment: Experiment) -> dg.AssetsDefinition:
                     scores=found.scores,
                     tables=found.tables,
                     pictures=evaluation_pictures(experiment.name, found, inputs, protocol),
-                    facts=_described(inputs, describe(scoring.profiles), scoring.profiles.preset),
+                    facts=described,
                 )
                 writer = evaluation_writer(made, made_from)
         return dg.MaterializeResult(

@@ -31,7 +31,8 @@ def profile_map_asset(experiment: Experiment) -> dg.AssetsDefinition:
         io_manager_key="table_io",
         code_version=settings_digest(protocol.tsne)
         + settings_digest(protocol.umap)
-        + f"{protocol.settings.seed}{'-compat' if protocol.settings.compat else ''}{'-'.join(protocol.exclude_from_wells)}",
+        + f"{protocol.settings.seed}{'-compat' if protocol.settings.compat else ''}"
+        + "-".join(protocol.exclude_from_wells),
         ins={name: dg.AssetIn([experiment.name, name]) for name in ("profiles", "treatment_profiles")},
         check_specs=table_checks(key),
         description="Where wells and treatments lie on two maps (UMAP and t-SNE, cosine distance).",
