@@ -13,9 +13,11 @@ from dp_assets.evaluation.average_precision import (
     mean_average_precisions,
 )
 from dp_assets.evaluation.bootstrap import interval
+from dp_assets.evaluation.label_precision import label_average_precisions
 from dp_assets.evaluation.profile_set import ProfileSet
 from dp_assets.evaluation.score import Score, ScoreResult, not_applicable
 
+MOST_PAIRED = 1_500  # treatments whose pairs copairs lists, all at a time
 _UNITS = {"consistency": "treatments", "consistency_fraction": "labels"}
 
 
@@ -25,7 +27,8 @@ def phenotypic_consistency(profiles: ProfileSet, protocol: EvaluationProtocol) -
     The query is a treatment, once for each of its labels; its positives are treatments of other compounds
     with that label; its negatives are treatments without any of its labels. Other doses of its own compound
     are neither. All treatments take part, active or not.
-    Source: Kalinin et al. 2025 ("phenotypic consistency"), computed by copairs.
+    Source: Kalinin et al. 2025 ("phenotypic consistency"), computed by copairs
+    (of more than 1,500 treatments ranked here: the list of all pairs would take gigabytes).
 
     Parameters
     ----------
@@ -53,20 +56,7 @@ def phenotypic_consistency(profiles: ProfileSet, protocol: EvaluationProtocol) -
     rows = np.flatnonzero(pairs.usable)
     if not len(rows):
         return _none(line, "no label is shared by treatments of different compounds while others lack it")
-    meta = pd.DataFrame(
-        {
-            "row": rows,
-            "compound": pairs.compounds[rows],
-            "label": [sorted(pairs.sets[row]) for row in rows],
-        }
-    )
-    precisions = average_precisions(
-        meta,
-        treatments.features[rows],
-        positives=(["label"], ["compound"]),
-        negatives=([], ["label"]),
-        label_sets="label",
-    )
+    precisions = _precisions(treatments, pairs, rows)
     table = mean_average_precisions(precisions, "label", settings, strict_ties=settings.compat)
     precisions["expected"] = expected_average_precision(precisions)
     queries = precisions.groupby("row")[["average_precision", "expected"]].mean()
@@ -76,6 +66,24 @@ def phenotypic_consistency(profiles: ProfileSet, protocol: EvaluationProtocol) -
     }
     lowest = lowest_p_value(precisions, settings.permutations)
     return ScoreResult(_scores(table, queries, line, pairs, lowest, protocol), tables)
+
+
+def _precisions(treatments: ProfileSet, pairs: "_Pairing", rows: np.ndarray) -> pd.DataFrame:
+    """By copairs; of very many treatments the same numbers without its list of all pairs."""
+    features, compounds = treatments.features[rows], pairs.compounds[rows]
+    sets = [pairs.sets[row] for row in rows]
+    if len(rows) > MOST_PAIRED:
+        found = label_average_precisions(features, sets, compounds)
+        position = found.pop("position").to_numpy()
+        return found.assign(row=rows[position], compound=compounds[position])
+    meta = pd.DataFrame({"row": rows, "compound": compounds, "label": [sorted(own) for own in sets]})
+    return average_precisions(
+        meta,
+        features,
+        positives=(["label"], ["compound"]),
+        negatives=([], ["label"]),
+        label_sets="label",
+    )
 
 
 def _scores(
