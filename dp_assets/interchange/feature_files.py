@@ -2,6 +2,7 @@
 
 import glob
 import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -81,10 +82,13 @@ def find_feature_files(patterns: Sequence[str], folder: Path) -> FeatureFiles:
 
 def _files(pattern: str, folder: Path) -> list[Path]:
     """The tables and npz files that one pattern means."""
-    matched = [folder / name for name in sorted(glob.glob(pattern, root_dir=folder, recursive=True))]
+    # Without "..", which leads nowhere from a folder that is not there.
+    exact = Path(os.path.normpath(folder / pattern))
+    searched = pattern if os.path.isabs(pattern) else os.path.join(glob.escape(str(folder)), pattern)
+    matched = [Path(name) for name in sorted(glob.glob(os.path.normpath(searched), recursive=True))]
     # A name may hold brackets.
-    if not matched and (folder / pattern).exists():
-        matched = [folder / pattern]
+    if not matched and exact.exists():
+        matched = [exact]
     found: dict[Path, None] = {}
     for path in matched:
         if path.is_dir():
@@ -92,7 +96,7 @@ def _files(pattern: str, folder: Path) -> list[Path]:
             found.update(
                 dict.fromkeys(inner for inner in below if inner.is_file() and _is_feature_file(inner))
             )
-        elif path.is_file() and (path == folder / pattern or _is_feature_file(path)):
+        elif path.is_file() and (path == exact or _is_feature_file(path)):
             found[path] = None
     if not found:
         raise _nothing(pattern, folder, matched)
