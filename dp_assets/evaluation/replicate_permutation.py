@@ -6,6 +6,9 @@ import numpy as np
 
 from dp_assets.evaluation.correlation_blocks import block_medians
 
+LEAST_SHUFFLES = 1_000
+MOST_PAIRS = 500_000_000
+
 
 @dataclass(frozen=True)
 class ReplicateTest:
@@ -17,12 +20,14 @@ class ReplicateTest:
     p_values : (treatments,) of each treatment's own correlation.
     mean : the mean over treatments that shuffled treatments get on average.
     above : the fraction of shuffled treatments above the threshold.
+    shuffles : how many there were.
     """
 
     p_value: float
     p_values: np.ndarray
     mean: float
     above: float
+    shuffles: int
 
 
 def permutation_test(
@@ -49,11 +54,12 @@ def permutation_test(
     plate : (wells,) int.
     observed : (treatments,) replicate correlation of each, the block medians.
     threshold : see `ReplicateTest.above`.
-    permutations : how many shuffles.
+    permutations : how many shuffles; of very many replicates fewer, but not below 1,000 (see `affordable`).
     seed : of the shuffles.
     diagonal : as in `block_medians`.
     """
     blocks = _blocks(treatment, len(observed))
+    permutations = affordable(permutations, sum(block.first.size for block in blocks))
     rng = np.random.default_rng([seed, 3])
     by_plate = np.argsort(plate, kind="stable")
     shuffled = np.arange(len(treatment))
@@ -74,7 +80,16 @@ def permutation_test(
         (1 + higher) / (1 + permutations),
         float(mean) / permutations,
         above / (permutations * len(observed)),
+        permutations,
     )
+
+
+def affordable(permutations: int, pairs: int) -> int:
+    """How many shuffles look at no more than 500 million pairs of wells (about half a minute).
+
+    Never fewer than 1,000, unless fewer are asked for. The pairs grow with the square of the replicates.
+    """
+    return min(permutations, max(LEAST_SHUFFLES, MOST_PAIRS // max(1, pairs)))
 
 
 @dataclass(frozen=True)

@@ -137,7 +137,7 @@ def _shuffle_scores(
     protocol: EvaluationProtocol,
 ) -> tuple[Score, Score]:
     settings = protocol.settings
-    shuffles = f"{line}; {settings.permutations} shuffles of treatments within plates"
+    shuffles = f"{line}; {test.shuffles} shuffles of treatments within plates"
     reproducibility = _score(
         _NAMES[1],
         table["correlation"],

@@ -17,7 +17,7 @@ from dp_assets.storage.layout import ProjectLayout
 from dp_assets.storage.model_folder import ModelFolder
 from dp_assets.storage.tables import StoredTable
 
-SCORES = (("NSC", "nsc"), ("mAP", "map"), ("active\ntreatments", "activity_fraction"))
+SCORES = (("NSC", "nsc"), ("mAP", "map"), ("active", "activity_fraction"))
 
 
 def run_demo(root: Path, *, keep: bool, console: Console) -> bool:
@@ -43,7 +43,6 @@ def _print_results(root: Path, outcomes: list[StageOutcome], seconds: float, con
     outputs = Path(str(ProjectLayout.of(root).store))
     headers = (
         "experiment",
-        "network",
         "cells",
         "features",
         "wells",
@@ -90,7 +89,6 @@ def _result_row(model: Path) -> list[str]:
     seconds = pd.read_csv(model / "log.csv")["seconds"].sum()
     return [
         experiment.name,
-        f"{card.network}-{card.conv_blocks}",
         str(sum(table.row_count() for table in features)),
         str(sum(1 for name in features[0].schema().names if not name.startswith("Metadata_"))),
         str(sum(table.row_count() for table in wells)),

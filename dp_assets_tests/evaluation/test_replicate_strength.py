@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import kstest
 
+from dp_assets.evaluation import replicate_permutation
 from dp_assets.evaluation.correlation_blocks import (
     block_medians,
     correlation_rows,
@@ -13,7 +14,7 @@ from dp_assets.evaluation.correlation_blocks import (
     pair_correlations,
 )
 from dp_assets.evaluation.profile_set import ProfileSet
-from dp_assets.evaluation.replicate_permutation import permutation_test, replicate_correlations
+from dp_assets.evaluation.replicate_permutation import affordable, permutation_test, replicate_correlations
 from dp_assets.evaluation.replicate_strength import replicate_strength
 from dp_assets_tests.evaluation.planted_wells import planted_wells
 from dp_assets_tests.evaluation.profile_sets import evaluation, profiles, score
@@ -204,3 +205,18 @@ def test_too_many_wells_are_drawn_by_whole_treatments(monkeypatch: pytest.Monkey
     found = score(result, "replicate_strength")
     assert found.excluded == {"wells left out by lot, above 30": 20}
     assert list(result.tables["replicates"]["wells"]) == [4] * 7
+
+
+def test_many_replicates_are_shuffled_less_often_and_the_score_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert affordable(10_000, 2_700) == 10_000
+    assert affordable(10_000, 100_000) == 5_000
+    assert affordable(10_000, 10**7) == 1_000
+    assert affordable(200, 10**7) == 200
+    monkeypatch.setattr(replicate_permutation, "MOST_PAIRS", 0)
+    wells = planted_wells(treatment_effect=3.0)
+    found = replicate_strength(wells, evaluation(permutations=1_500))
+    lines = {score.name: score.protocol for score in found.scores}
+    assert "1000 shuffles" in lines["replicate_reproducibility"]
+    assert found.tables["replicates"]["p_value"].min() == pytest.approx(1 / 1001)
