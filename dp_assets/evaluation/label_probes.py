@@ -14,6 +14,9 @@ from dp_assets.evaluation.profile_set import ProfileSet
 from dp_assets.evaluation.score import Score, ScoreResult, not_applicable
 from dp_assets.evaluation.well_selection import treated_wells
 
+# Of larger screens so many wells are drawn: the classifiers would take hours.
+MOST_WELLS = 10_000
+
 
 @dataclass(frozen=True)
 class _Labelled:
@@ -49,6 +52,7 @@ def label_probes(profiles: ProfileSet, protocol: EvaluationProtocol) -> ScoreRes
     not seen its plate. With one plate only, that cannot be; then there are scores of models that have not
     seen the well ("_wells" in the name). For labels of several compounds there are also scores of models that
     have seen neither the plate nor the compound ("_compounds" in the name). Intervals resample treatments.
+    Of more than 10,000 wells as many are drawn at random.
 
     Parameters
     ----------
@@ -65,7 +69,7 @@ def label_probes(profiles: ProfileSet, protocol: EvaluationProtocol) -> ScoreRes
     if profiles.level != "well":
         reason = f"needs profiles of wells, these are of {profiles.level}s"
         return ScoreResult(tuple(not_applicable(f"probe_{p}", "wells", PROBES[p], reason) for p in PROBES))
-    labelled = _labelled_wells(profiles, protocol)
+    labelled = _drawn(_labelled_wells(profiles, protocol), protocol.settings.seed)
     splits = [_by_plate(labelled, protocol)]
     if len(set(labelled.wells.plates)) == 1:
         splits.append(_by_well(labelled, protocol))
@@ -90,6 +94,14 @@ def _labelled_wells(profiles: ProfileSet, protocol: EvaluationProtocol) -> _Labe
     return labelled.without(several, "wells with several labels").without(
         count[~several] == 0, "wells without a label"
     )
+
+
+def _drawn(labelled: _Labelled, seed: int) -> _Labelled:
+    count = len(labelled.wells)
+    drawn = np.random.default_rng([seed, 4]).permutation(count)[:MOST_WELLS]
+    left = np.ones(count, bool)
+    left[drawn] = False
+    return labelled.without(left, f"wells not drawn (more than {MOST_WELLS:,})")
 
 
 def _by_plate(labelled: _Labelled, protocol: EvaluationProtocol) -> _Split:

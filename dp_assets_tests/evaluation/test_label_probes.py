@@ -168,3 +168,13 @@ def test_too_many_classes_for_a_forest(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_same_seed_gives_the_same_scores() -> None:
     wells = planted_wells(label_effect=0.5)
     assert label_probes(wells, PROTOCOL).scores == label_probes(wells, PROTOCOL).scores
+
+
+def test_of_very_many_wells_some_are_drawn_and_the_others_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    wells = planted_wells(treatments=12, label_effect=3.0)
+    monkeypatch.setattr("dp_assets.evaluation.label_probes.MOST_WELLS", 30)
+    found = _scores(wells, probe_folds=2)[-1]
+    treated = int((~wells.is_control).sum())
+    assert found.n <= 30
+    assert found.excluded["wells not drawn (more than 30)"] == treated - 30
+    assert found.n + sum(found.excluded.values()) == treated
