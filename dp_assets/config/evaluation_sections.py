@@ -1,6 +1,6 @@
 """The sections about scores: which are computed, on which labels, and how."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field
 
@@ -35,23 +35,9 @@ Metric = Literal[
     "strong_treatments",
 ]
 HitLevel = Literal["treatment", "well", "site", "cell"]
-METRICS: tuple[Metric, ...] = (
-    "nsc",
-    "nscb",
-    "nscb_strict",
-    "map",
-    "enrichment",
-    "precision_recall",
-    "ranking",
-    "first_hit",
-    "activity",
-    "consistency",
-    "replicate_strength",
-    "plate_effect",
-    "label_probes",
-)
 # Not computed unless asked for: they look at cells, or choose a training set instead of judging profiles.
 FURTHER_METRICS: tuple[Metric, ...] = ("classifier", "strong_treatments")
+METRICS: tuple[Metric, ...] = tuple(name for name in get_args(Metric) if name not in FURTHER_METRICS)
 
 
 class EvaluationSettings(Section):

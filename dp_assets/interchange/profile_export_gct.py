@@ -7,7 +7,7 @@ import pyarrow as pa
 
 from dp_assets.config.errors import ProjectError
 from dp_assets.interchange.export_targets import appearing_file, require_free
-from dp_assets.interchange.profile_parts import feature_names, metadata_names
+from dp_assets.storage.profile_parts import feature_names, metadata_names
 
 # Characters that end a field or a line of the format.
 _SEPARATORS = ("\t", "\n", "\r", '"')

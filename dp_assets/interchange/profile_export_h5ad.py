@@ -7,8 +7,8 @@ import pandas as pd
 import pyarrow as pa
 
 from dp_assets.interchange.export_targets import appearing_file, require_free
-from dp_assets.interchange.profile_parts import feature_array, feature_names, metadata_names
 from dp_assets.storage.profile_columns import TREATMENT
+from dp_assets.storage.profile_parts import feature_array, feature_names, metadata_names
 from dp_assets.storage.schemas import PLATE, SITE, WELL
 
 

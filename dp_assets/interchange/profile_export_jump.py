@@ -11,8 +11,8 @@ import pyarrow.compute as pc
 from dp_assets.config.errors import ProjectError
 from dp_assets.interchange.export_targets import require_free
 from dp_assets.interchange.profile_export_table import export_csv, export_parquet
-from dp_assets.interchange.profile_parts import feature_names, metadata_names
 from dp_assets.storage.profile_columns import BATCH, CONTROL, IS_CONTROL
+from dp_assets.storage.profile_parts import feature_names, metadata_names
 from dp_assets.storage.schemas import PLATE, SITE, WELL
 
 SOURCE = "Metadata_Source"

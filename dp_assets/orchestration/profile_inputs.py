@@ -71,7 +71,7 @@ def raw_profiles(
         # What the reader of an external table had to leave out belongs to the same account.
         dropped = read_provenance(loaded.schema).get("dropped", {})
         return replace(raw, left_out={**dropped, **raw.left_out})
-    raw = _described(join_plates(_listed(loaded, project), f"{experiment}/{RAW[level]}"), protocol, project)
+    raw = _described(join_plates(project.in_index(loaded), f"{experiment}/{RAW[level]}"), protocol, project)
     return replace(raw, absent=tuple(sorted((project.listed_plates() or set()) - set(loaded))))
 
 
@@ -79,7 +79,7 @@ def described_sites(
     annotations: Mapping[str, pa.Table], protocol: ProfileProtocol, project: ProjectResource
 ) -> pa.Table:
     """What the index and the annotation tables say of every site, with the role columns; no features."""
-    table = join_plates(_listed(annotations, project), "plate_annotations")
+    table = join_plates(project.in_index(annotations), "plate_annotations")
     return _described(table, protocol, project).table
 
 
@@ -98,8 +98,3 @@ def annotation_digest(protocol: ProfileProtocol, project_root: str) -> str:
         path = folder / name
         parts.append(fingerprint_bytes(path.read_bytes()) if path.is_file() else name)
     return "-".join(parts)
-
-
-def _listed(tables: Mapping[str, pa.Table], project: ProjectResource) -> dict[str, pa.Table]:
-    listed = project.listed_plates()
-    return {plate: table for plate, table in tables.items() if listed is None or plate in listed}

@@ -1,8 +1,9 @@
 """The project as a resource: where things lie, how many cores to use, what to do with bad sites."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import dagster as dg
 from pydantic import create_model
@@ -17,6 +18,8 @@ from dp_assets.storage.published import published_fingerprint
 from dp_assets.storage.schemas import PLATE
 from dp_assets.storage.tables import read_table
 from dp_assets.storage.work import WorkFolder
+
+TableT = TypeVar("TableT")
 
 
 class ProjectResource(dg.ConfigurableResource):
@@ -101,6 +104,11 @@ class ProjectResource(dg.ConfigurableResource):
         except FileNotFoundError:
             return None
         return set(index[PLATE].to_pylist())
+
+    def in_index(self, tables: Mapping[str, TableT]) -> dict[str, TableT]:
+        """Of tables by plate those that the index still lists; all of them when that is not known."""
+        listed = self.listed_plates()
+        return {plate: table for plate, table in tables.items() if listed is None or plate in listed}
 
     def work(self, context: dg.AssetExecutionContext) -> WorkFolder:
         """The work folder of the asset (and plate) that is being made."""

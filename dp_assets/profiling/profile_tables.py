@@ -5,19 +5,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pyarrow as pa
 
-METADATA = "Metadata_"
+from dp_assets.storage.profile_parts import METADATA, feature_names, metadata_names
+
+__all__ = ["METADATA", "Texts", "feature_array", "feature_names", "metadata_names", "profile_table"]
 
 Texts = Sequence[str | None]
-
-
-def metadata_names(table: pa.Table) -> list[str]:
-    """The columns that tell what a row is, in order."""
-    return [name for name in table.column_names if name.startswith(METADATA)]
-
-
-def feature_names(table: pa.Table) -> list[str]:
-    """The columns that are features, in order."""
-    return [name for name in table.column_names if not name.startswith(METADATA)]
 
 
 def feature_array(table: pa.Table, names: Sequence[str]) -> np.ndarray:

@@ -99,7 +99,8 @@ def training_set_asset(experiment: Experiment) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         with user_errors():
             require_trainable(settings)
-            annotations = _listed(plate_annotations, project)
+            # results of a plate that was taken out of the index do not train
+            annotations = project.in_index(plate_annotations)
             _require_plates(annotations, settings)
             partition = partition_of(settings)
             supply = supply_of_inputs(settings, plates_in_use(annotations, partition), inputs, project)
@@ -130,12 +131,6 @@ def training_set_asset(experiment: Experiment) -> dg.AssetsDefinition:
 def _least_classes(network: str) -> int:
     """How many classes a network needs to learn anything; what a plugin needs shows when it is trained."""
     return 2 if network in BUILT_IN_NETWORKS - NETWORKS_WITHOUT_CLASSES else 1
-
-
-def _listed(annotations: Mapping[str, pa.Table], project: ProjectResource) -> dict[str, pa.Table]:
-    """The plates the index still lists: results of a plate that was taken out of it do not train."""
-    listed = project.listed_plates()
-    return {plate: table for plate, table in annotations.items() if listed is None or plate in listed}
 
 
 def _require_plates(annotations: Mapping[str, pa.Table], settings: TrainingSettings) -> None:

@@ -126,6 +126,7 @@ def _read(
         "level": found.level,
         "sources": [str(path) for path in found.sources],
         "dropped": dict(found.dropped),
+        "content": found.fingerprint,
     }
     return _Made(with_provenance(sites, **origin), with_provenance(wells, **origin), facts)
 
