@@ -289,7 +289,7 @@ def identity(
         {"params": {"online_lambda": 0.5}},
         {"callbacks": ["TerminateOnNaN"]},
     ],
-    ids=str,
+    ids=lambda change: "-".join(change),
 )
 def test_what_changes_the_curve_is_another_training(change: dict[str, Any]) -> None:
     assert identity(**change) != identity()
