@@ -3,6 +3,7 @@
 import hashlib
 import json
 import urllib.request
+import zipfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,20 +23,31 @@ _RUNS = """{ runsOrError(filter: {statuses: [QUEUED, NOT_STARTED, STARTING, STAR
 
 
 def digests(outputs: Path) -> dict[str, str]:
-    """Relative path -> SHA-256 of every published file that is the same whenever it is made."""
+    """Relative path -> SHA-256 of what a published file says, the time of its making left out."""
     found = {}
     for path in sorted(outputs.rglob("*")):
         name = path.relative_to(outputs).as_posix()
-        if path.is_file() and not is_excepted(name):
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        if path.is_file() and not name.endswith(TIMES_ONLY) and "events.out" not in name:
+            found[name] = hashlib.sha256(_timeless(path)).hexdigest()
     return found
 
 
-def is_excepted(name: str) -> bool:
-    """Files that hold times: TensorBoard's events, and the seconds of every epoch with their manifest."""
-    return "events.out" in name or name.endswith(
-        ("trained_model/log.csv", "trained_model/MANIFEST.json", "trained_model/model_card.json")
-    )
+# The seconds of every epoch, and the manifests that hold them; TensorBoard's files are named by time.
+TIMES_ONLY = ("trained_model/log.csv", "trained_model/MANIFEST.json", "trained_model/model_card.json")
+
+
+def _timeless(path: Path) -> bytes:
+    """The bytes of a file; of archives those of their members, but for the members that hold times."""
+    if path.suffix == ".keras":
+        return _members(path, without="metadata.json")
+    if path.name == "resume.npz":
+        return _members(path, without="progress.npy")
+    return path.read_bytes()
+
+
+def _members(path: Path, *, without: str) -> bytes:
+    with zipfile.ZipFile(path) as archive:
+        return b"".join(archive.read(name) for name in sorted(archive.namelist()) if name != without)
 
 
 def differences(calm: dict[str, str], soaked: dict[str, str]) -> list[str]:
