@@ -1,11 +1,13 @@
-# make install | demo | test | test-all | check | ui | bench
+# make install | demo | test | test-all | test-cluster | soak | check | audit | ui
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := demo_project
+# Tests run in so many processes.
+JOBS ?= 2
 
-.PHONY: install demo test test-all check ui clean
+.PHONY: install demo test test-all soak check ui clean
 
 install: $(STAMP)
 
@@ -21,10 +23,14 @@ ui: $(STAMP)
 	$(BIN)/dp-assets --project $(DEMO) ui
 
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope
 
 test-all: $(STAMP)
-	$(BIN)/python -m pytest -m ''
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope -m 'not cluster'
+
+# Plates arrive for 20 minutes while processes are killed; then everything has to be as in a calm run.
+soak: $(STAMP)
+	$(BIN)/python -m benchmarks.soak
 
 check: $(STAMP)
 	$(BIN)/ruff check .
