@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
+from dp_assets.config.automation import AutomationSettings
 from dp_assets.config.errors import ConfigurationError, Problem
 from dp_assets.config.experiment import Experiment, load_experiment
 from dp_assets.config.fields import AnyCase, Name, Section, WholeNumber
@@ -70,6 +71,11 @@ class ProjectSettings(Section):
         ge=1,
         description="the largest image read, in pixels",
         examples=[100_000_000],
+    )
+    automation: AutomationSettings = Field(
+        default=AutomationSettings(),
+        description="a section that says what runs by itself",
+        examples=[{"nightly": "0 2 * * *"}],
     )
 
 

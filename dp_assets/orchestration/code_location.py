@@ -11,6 +11,7 @@ from dp_assets.config.errors import describe
 from dp_assets.config.overrides import Overrides
 from dp_assets.config.project import Project, ProjectSettings, load_project
 from dp_assets.orchestration.accelerator_resource import AcceleratorResource
+from dp_assets.orchestration.automation.wiring import automation_of
 from dp_assets.orchestration.io_managers import io_managers
 from dp_assets.orchestration.jobs import stage_jobs
 from dp_assets.orchestration.lanes import ProjectGraph, project_graph
@@ -65,9 +66,12 @@ def definitions_of(project: Project, graph: ProjectGraph, **overrides: Any) -> d
         **io_managers(resource.root, resource.store),
         **overrides,
     }
+    automation = automation_of(project, graph)
     return dg.Definitions(
-        assets=graph.assets,
-        jobs=stage_jobs(graph),
+        assets=automation.assets,
+        jobs=[*stage_jobs(graph), *automation.jobs],
+        sensors=automation.sensors,
+        schedules=automation.schedules,
         resources=resources,
         executor=dg.in_process_executor,
     )

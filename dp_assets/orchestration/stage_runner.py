@@ -151,7 +151,7 @@ def run_stage(
         raise_on_error=False,
         tags={"dp/stage": stage},
     )
-    messages = tuple(_failure_message(event) for event in result.all_events if event.is_step_failure)
+    messages = tuple(failure_message(event) for event in result.all_events if event.is_step_failure)
     failed = tuple(
         f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name} ({_found(evaluation)})"
         for evaluation in result.get_asset_check_evaluations()
@@ -175,7 +175,7 @@ def _can_be_forced(asset: dg.AssetsDefinition) -> bool:
     return "force" in (getattr(asset.op.config_schema.config_type, "fields", None) or {})
 
 
-def _failure_message(event: dg.DagsterEvent) -> str:
+def failure_message(event: dg.DagsterEvent) -> str:
     """What a user did wrong; else what the program did (Dagster wraps it in an error of its own)."""
     data = event.step_failure_data
     if data.user_failure_data is not None and data.user_failure_data.description:
