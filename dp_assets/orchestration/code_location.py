@@ -16,6 +16,7 @@ from dp_assets.orchestration.io_managers import io_managers
 from dp_assets.orchestration.jobs import stage_jobs
 from dp_assets.orchestration.lanes import ProjectGraph, project_graph
 from dp_assets.orchestration.project_resource import ProjectResource
+from dp_assets.orchestration.run_executor import marking_in_process_executor
 
 PROJECT_VARIABLE = "DP_PROJECT"
 DEFAULT_PROJECT = "project"
@@ -73,5 +74,5 @@ def definitions_of(project: Project, graph: ProjectGraph, **overrides: Any) -> d
         sensors=automation.sensors,
         schedules=automation.schedules,
         resources=resources,
-        executor=dg.in_process_executor,
+        executor=marking_in_process_executor,
     )

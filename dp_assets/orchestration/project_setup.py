@@ -37,9 +37,32 @@ concurrency:
     granularity: op
   runs:
     max_concurrent_runs: 2
+    # Never two runs of the queue on one plate: the second waits for the first.
+    tag_concurrency_limits:
+      - key: dagster/partition
+        value:
+          applyLimitPerUniqueValue: true
+        limit: 1
+run_queue:
+  # While the code server is being restarted, runs wait in the queue instead of failing.
+  max_user_code_failure_retries: 40
+  user_code_failure_retry_delay: 15
+# Notices runs whose process was killed.
+run_launcher:
+  module: dp_assets.orchestration.launcher
+  class: CheckedLocalRunLauncher
 run_monitoring:
   enabled: true
-  free_slots_after_run_end_seconds: 60
+  poll_interval_seconds: 15
+  start_timeout_seconds: 180
+  cancel_timeout_seconds: 180
+  # Places in pools that killed runs left behind.
+  free_slots_after_run_end_seconds: 30
+# Killed runs are started again, and go on where they were. What failed by itself (by data, settings) is not.
+run_retries:
+  enabled: true
+  max_retries: 2
+  retry_on_asset_or_op_failure: false
 """
 
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from dp_assets.config.errors import ConfigurationError, ProjectError
 from dp_assets.config.inheritance import merged
 from dp_assets.orchestration.jobs import PLATE_STAGES
 from dp_assets.orchestration.lanes import ProjectGraph
+from dp_assets.orchestration.live_runs import live
 from dp_assets.orchestration.lost_runs import release_lost_runs
 from dp_assets.orchestration.partitions import PLATES
 from dp_assets.orchestration.project_setup import INSTANCE_FILE, set_up_project
@@ -143,14 +145,17 @@ def run_stage(
     """
     started = time.monotonic()
     job = defs.resolve_implicit_global_asset_job_def()
-    result = job.execute_in_process(
-        run_config=merged(run_config or {}, _run_config(defs, keys, force, verbose)),
-        instance=instance,
-        asset_selection=list(keys),
-        partition_key=plate,
-        raise_on_error=False,
-        tags={"dp/stage": stage},
-    )
+    run_id = str(uuid.uuid4())
+    with live(instance, run_id):
+        result = job.execute_in_process(
+            run_config=merged(run_config or {}, _run_config(defs, keys, force, verbose)),
+            instance=instance,
+            asset_selection=list(keys),
+            partition_key=plate,
+            raise_on_error=False,
+            run_id=run_id,
+            tags={"dp/stage": stage},
+        )
     messages = tuple(failure_message(event) for event in result.all_events if event.is_step_failure)
     failed = tuple(
         f"{evaluation.asset_key.to_user_string()}: {evaluation.check_name} ({_found(evaluation)})"

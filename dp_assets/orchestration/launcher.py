@@ -1,0 +1,48 @@
+"""The run launcher of one machine, which notices when the process of a run is gone."""
+
+import time
+
+from dagster import DagsterRun
+from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
+from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
+
+from dp_assets.orchestration.lost_runs import Process, run_process
+
+# Between the record that a run has started and its process's first own record lies a moment.
+PATIENCE_SECONDS = 60.0
+
+
+class CheckedLocalRunLauncher(DefaultRunLauncher):
+    """Dagster's launcher of local processes, with a health check; without one, monitoring finds no lost run.
+
+    The code server is not asked: after a reload of the code another one answers, which does not know the run.
+    """
+
+    def __init__(self, *args: object, **settings: object) -> None:
+        super().__init__(*args, **settings)  # type: ignore[arg-type]
+        self._unknown_since: dict[str, float] = {}
+
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        """Always."""
+        return True
+
+    def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
+        """Whether the process of a started run is there; monitoring fails a run that is not RUNNING."""
+        found = run_process(self._instance, run)
+        if found.state is Process.UNKNOWN:
+            first_seen = self._unknown_since.setdefault(run.run_id, time.monotonic())
+            patient = time.monotonic() - first_seen < PATIENCE_SECONDS
+            status = WorkerStatus.RUNNING if patient else WorkerStatus.NOT_FOUND
+            return CheckRunHealthResult(status, found.reason)
+        self._unknown_since.pop(run.run_id, None)
+        status = WorkerStatus.RUNNING if found.state is Process.ALIVE else WorkerStatus.NOT_FOUND
+        return CheckRunHealthResult(status, found.reason)
+
+    def get_run_worker_debug_info(
+        self,
+        run: DagsterRun,
+        include_container_logs: bool | None = True,  # noqa: ARG002
+    ) -> str | None:
+        """What is known of the process of a run that did not start or end in time."""
+        return run_process(self._instance, run).reason
