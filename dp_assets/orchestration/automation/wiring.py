@@ -10,6 +10,7 @@ from dp_assets.orchestration.automation.conditions import nightly_sensor, with_c
 from dp_assets.orchestration.automation.failures import Failure, failures_sensor, now
 from dp_assets.orchestration.automation.new_plates import new_plates_sensor
 from dp_assets.orchestration.automation.notification import notifiers, pass_on
+from dp_assets.orchestration.automation.rechecking import recheck_jobs, recheck_schedule, stale_sensor
 from dp_assets.orchestration.lanes import ProjectGraph
 from dp_assets.orchestration.project_resource import ProjectResource
 
@@ -33,6 +34,11 @@ def automation_of(project: Project, graph: ProjectGraph) -> Automation:
     made.sensors.append(failures_sensor(settings, lambda failure: pass_on(failure, ways)))
     if settings.nightly:
         made.sensors.append(nightly_sensor(settings))
+    jobs = recheck_jobs(graph)
+    if settings.weekly and jobs:
+        made.jobs.extend(jobs)
+        made.schedules.append(recheck_schedule(settings, settings.weekly))
+        made.sensors.append(stale_sensor(settings, graph, *jobs))
     if "index" in graph.stages:
         images = project.reference.sections.images.settings if project.reference is not None else None
         channels = images.channels if images is not None else ()
