@@ -1,4 +1,4 @@
-"""Times of day and week as cron writes them: five fields, checked here so that a mistake has a file and a key."""
+"""Times of day and week as cron writes them, checked here so that a mistake has a file and a key."""
 
 import re
 from zoneinfo import ZoneInfo

@@ -69,7 +69,7 @@ def failures_sensor(
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=settings.every_seconds,
         monitor_all_code_locations=False,
-        description=f"Writes every run that fails to {settings.notify.log}, and tells whom project.yaml names.",
+        description=f"Writes runs that fail to {settings.notify.log}, and tells whom project.yaml names.",
     )
     def failures(context: dg.RunFailureSensorContext) -> None:
         for problem in pass_on(failure_of_run(context)):
@@ -92,7 +92,9 @@ def failure_of_run(context: dg.RunFailureSensorContext) -> Failure:
     return Failure(
         time=now(),
         what=f"{name or run.job_name} failed" + (f" for plate {plate}" if plate else ""),
-        message=messages[0] if messages else context.failure_event.message or "the run ended without a message",
+        message=messages[0]
+        if messages
+        else context.failure_event.message or "the run ended without a message",
         run_id=run.run_id,
         job=job,
         plate=plate,

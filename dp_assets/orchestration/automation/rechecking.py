@@ -14,7 +14,7 @@ from dp_assets.config.automation import AutomationSettings
 from dp_assets.orchestration.automation.names import RECHECK, STALE, STARTED_BY
 from dp_assets.orchestration.automation.staleness import Staleness
 from dp_assets.orchestration.lanes import ProjectGraph
-from dp_assets.orchestration.partitions import plates
+from dp_assets.orchestration.partitions import PLATES
 
 READ_FROM_FILES = ("plate_images", "plate_annotations", "cell_locations", "plate_outlines")
 RECHECK_JOB = "recheck"
@@ -27,7 +27,7 @@ def plate_keys(graph: ProjectGraph) -> list[dg.AssetKey]:
 
 
 def recheck_jobs(graph: ProjectGraph) -> list[Any]:
-    """The job that looks at a plate's files, and the one that makes anew what is stale; none without plates."""
+    """The job that looks at a plate's files, and the one that makes anew what is stale; or none."""
     everything = plate_keys(graph)
     files = [key for key in everything if key.to_user_string() in READ_FROM_FILES]
     if not files:
@@ -36,7 +36,7 @@ def recheck_jobs(graph: ProjectGraph) -> list[Any]:
         dg.define_asset_job(
             RECHECK_JOB,
             selection=dg.AssetSelection.assets(*files),
-            description="Look at a plate's files again: what is read from them, and nothing that is made of it.",
+            description="Look at a plate's files again: what is read from them, not what is made of it.",
         ),
         dg.define_asset_job(
             REFRESH_JOB,
@@ -59,7 +59,7 @@ def recheck_schedule(settings: AutomationSettings, cron: str) -> dg.ScheduleDefi
     )
     def weekly_recheck(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         done = context.instance.get_materialized_partitions(dg.AssetKey(READ_FROM_FILES[0]))
-        chosen = [plate for plate in context.instance.get_dynamic_partitions(plates.name) if plate in done]
+        chosen = [plate for plate in context.instance.get_dynamic_partitions(PLATES) if plate in done]
         if not chosen:
             yield dg.SkipReason("no plate has been read yet")
         for plate in chosen:

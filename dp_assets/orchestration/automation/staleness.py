@@ -1,4 +1,4 @@
-"""Which results of a plate do not fit what they were made from any more, by Dagster's data and code versions."""
+"""Which results of a plate do not fit what they were made from any more, by data and code versions."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any

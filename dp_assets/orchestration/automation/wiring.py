@@ -11,6 +11,7 @@ from dp_assets.orchestration.automation.failures import Failure, failures_sensor
 from dp_assets.orchestration.automation.new_plates import new_plates_sensor
 from dp_assets.orchestration.automation.notification import notifiers, pass_on
 from dp_assets.orchestration.automation.rechecking import recheck_jobs, recheck_schedule, stale_sensor
+from dp_assets.orchestration.automation.retraining import retrain_job, retraining_sensor
 from dp_assets.orchestration.lanes import ProjectGraph
 from dp_assets.orchestration.project_resource import ProjectResource
 
@@ -34,11 +35,19 @@ def automation_of(project: Project, graph: ProjectGraph) -> Automation:
     made.sensors.append(failures_sensor(settings, lambda failure: pass_on(failure, ways)))
     if settings.nightly:
         made.sensors.append(nightly_sensor(settings))
-    jobs = recheck_jobs(graph)
-    if settings.weekly and jobs:
-        made.jobs.extend(jobs)
+    plate_jobs = recheck_jobs(graph)
+    made.jobs.extend(plate_jobs)
+    if settings.weekly and plate_jobs:
         made.schedules.append(recheck_schedule(settings, settings.weekly))
-        made.sensors.append(stale_sensor(settings, graph, *jobs))
+        made.sensors.append(stale_sensor(settings, graph, *plate_jobs))
+    retrained = [experiment for experiment in lanes if experiment.least_new_plates is not None]
+    if retrained and plate_jobs:
+        train = retrain_job(retrained)
+        made.jobs.append(train)
+        refresh = plate_jobs[1]
+        made.sensors.append(
+            retraining_sensor(ProjectResource.of(project), settings, retrained, train, refresh)
+        )
     if "index" in graph.stages:
         images = project.reference.sections.images.settings if project.reference is not None else None
         channels = images.channels if images is not None else ()
