@@ -9,6 +9,7 @@ import dagster as dg
 
 from dp_assets.config.automation import AutomationSettings
 from dp_assets.orchestration.automation.names import FAILURES, STARTED_BY
+from dp_assets.orchestration.automation.requested_runs import WILL_RETRY
 from dp_assets.orchestration.stage_runner import failure_message
 
 ASSET_JOB = "__ASSET_JOB"
@@ -26,6 +27,7 @@ class Failure:
     run_id, job, plate : of the run; empty where there is none.
     assets : the assets that were not made, with slashes.
     started_by : what had started the run: a sensor or schedule of the automation, or empty.
+    retried : whether Dagster is about to start the run again.
     """
 
     time: str
@@ -36,6 +38,7 @@ class Failure:
     plate: str = ""
     assets: tuple[str, ...] = ()
     started_by: str = ""
+    retried: bool = False
 
     def line(self) -> str:
         """As one line of JSON."""
@@ -100,4 +103,5 @@ def failure_of_run(context: dg.RunFailureSensorContext) -> Failure:
         plate=plate,
         assets=assets,
         started_by=run.tags.get(STARTED_BY, ""),
+        retried=run.tags.get(WILL_RETRY) == "true",
     )

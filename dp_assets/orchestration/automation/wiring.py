@@ -31,8 +31,12 @@ def automation_of(project: Project, graph: ProjectGraph) -> Automation:
     settings = project.settings.automation
     lanes = [project.experiments[name] for name in graph.lanes]
     made = Automation(with_conditions(graph, settings, lanes))
+
+    def tell(failure: Failure) -> list[str]:
+        return pass_on(failure, ways, project.root / settings.notify.log)
+
     ways = notifiers(project.root, settings.notify)
-    made.sensors.append(failures_sensor(settings, lambda failure: pass_on(failure, ways)))
+    made.sensors.append(failures_sensor(settings, tell))
     if settings.nightly:
         made.sensors.append(nightly_sensor(settings))
     plate_jobs = recheck_jobs(graph)
@@ -56,7 +60,7 @@ def automation_of(project: Project, graph: ProjectGraph) -> Automation:
                 ProjectResource.of(project),
                 settings,
                 channels,
-                lambda part, why: pass_on(Failure(now(), f"{part} is not taken into the index", why), ways),
+                lambda part, why: tell(Failure(now(), f"{part} is not taken into the index", why)),
             )
         )
     return made
