@@ -1,11 +1,15 @@
 """Which results of a plate do not fit what they were made from any more, by data and code versions."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import dagster as dg
 from dagster import DagsterInstance
-from dagster._core.definitions.data_version import CachingStaleStatusResolver, StaleStatus
+from dagster._core.definitions.data_version import (
+    CachingStaleStatusResolver,
+    StaleCauseCategory,
+    StaleStatus,
+)
 from dagster._core.loader import LoadingContext
 
 AssetGraph = Any  # Dagster has no public name for it
@@ -46,9 +50,21 @@ class Staleness:
         """Whether there is no result."""
         return self._resolver.get_status(key, plate) == StaleStatus.MISSING
 
-    def stale(
-        self, keys: Iterable[dg.AssetKey], plate: str | None, changed: Sequence[dg.AssetKey] = ()
-    ) -> dict[dg.AssetKey, tuple[str, ...]]:
+    def code_has_changed(self, key: dg.AssetKey, plate: str | None) -> bool:
+        """Whether a result was made with other settings, or by another version of this program."""
+        causes = self._resolver.get_stale_causes(key, plate)
+        return any(cause.category == StaleCauseCategory.CODE for cause in causes)
+
+    def in_order(self, keys: Iterable[dg.AssetKey]) -> list[dg.AssetKey]:
+        """Some assets, each after those that it is made of."""
+        wanted = set(keys)
+        return [key for key in self._graph.toposorted_asset_keys if key in wanted]
+
+    def parents(self, key: dg.AssetKey) -> list[dg.AssetKey]:
+        """What an asset is made of."""
+        return sorted(self._graph.get(key).parent_keys)
+
+    def stale(self, keys: Iterable[dg.AssetKey], plate: str | None) -> dict[dg.AssetKey, tuple[str, ...]]:
         """Of some assets those that are stale, and what is made of these; asset -> why.
 
         Missing results are left out: they are no older than anything.
@@ -57,19 +73,13 @@ class Staleness:
         ----------
         keys : assets in any order.
         plate : of all of them; None for assets without partitions.
-        changed : assets among them that will change although nothing says so yet.
         """
-        wanted = set(keys)
         found: dict[dg.AssetKey, tuple[str, ...]] = {}
-        for key in self._graph.toposorted_asset_keys:
-            if key not in wanted or self.is_missing(key, plate):
+        for key in self.in_order(keys):
+            if self.is_missing(key, plate):
                 continue
             reasons = self.reasons(key, plate)
-            parents = [parent for parent in self._graph.get(key).parent_keys if parent in found]
-            if key in changed:
-                found[key] = ("its files have changed",)
-            elif reasons:
-                found[key] = reasons
-            elif parents:
-                found[key] = (f"made of {', '.join(sorted(p.to_user_string() for p in parents))}",)
+            parents = [parent.to_user_string() for parent in self.parents(key) if parent in found]
+            if reasons or parents:
+                found[key] = reasons or (f"made of {', '.join(parents)}",)
         return found
