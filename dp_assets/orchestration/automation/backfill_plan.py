@@ -9,7 +9,7 @@ import pyarrow as pa
 from dagster import DagsterInstance
 
 from dp_assets.config.project import Project
-from dp_assets.orchestration.automation.requested_runs import failed_steps
+from dp_assets.orchestration.automation.ended_runs import failed_steps
 from dp_assets.orchestration.automation.source_changes import SOURCES, changed_sources
 from dp_assets.orchestration.automation.staleness import AssetGraph, Staleness
 from dp_assets.orchestration.jobs import PLATE_STAGES

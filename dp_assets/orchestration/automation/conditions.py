@@ -1,13 +1,14 @@
 """When an asset is made by itself: automation conditions, attached to the finished graph in one place."""
 
+import warnings
 from collections.abc import Sequence
 
 import dagster as dg
 
 from dp_assets.config.automation import AutomationSettings
 from dp_assets.config.experiment import Experiment
+from dp_assets.orchestration.automation.ended_runs import StillMissing, WasLost
 from dp_assets.orchestration.automation.names import NIGHTLY, STARTED_BY
-from dp_assets.orchestration.automation.requested_runs import WasLost
 from dp_assets.orchestration.lanes import ProjectGraph
 
 Condition = dg.AutomationCondition
@@ -61,6 +62,7 @@ def missing(night: dg.AutomationCondition) -> dg.AutomationCondition:
         & ~Condition.in_progress()
         & ~failed()
         & ~Condition.any_deps_missing()
+        & StillMissing()
     ).with_label(NIGHTLY)
 
 
@@ -86,7 +88,7 @@ def outdated(night: dg.AutomationCondition, parents: Sequence[dg.AssetKey]) -> d
         night.since_last_handled()
         # a tick later: only then are the runs of this night's plates in progress
         & ~night
-        & ((Condition.missing() & ~failed()) | updated)
+        & ((Condition.missing() & ~failed() & StillMissing()) | updated)
         & ~Condition.in_progress()
         & ~Condition.any_deps_in_progress()
     )
@@ -97,17 +99,19 @@ def outdated(night: dg.AutomationCondition, parents: Sequence[dg.AssetKey]) -> d
 
 def nightly_sensor(settings: AutomationSettings) -> dg.AutomationConditionSensorDefinition:
     """The sensor that evaluates the conditions. One run per plate: the run queue decides how many at once."""
-    return dg.AutomationConditionSensorDefinition(
-        NIGHTLY,
-        target=dg.AssetSelection.all(),
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=settings.every_seconds,
-        emit_backfills=False,
-        # `WasLost` is no condition of Dagster's own
-        use_user_code_server=True,
-        run_tags={STARTED_BY: NIGHTLY},
-        description=(
-            f"Makes what is missing after {settings.nightly} ({settings.timezone}), a run per plate, then "
-            "what is made of all plates."
-        ),
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.AutomationConditionSensorDefinition(
+            NIGHTLY,
+            target=dg.AssetSelection.all(),
+            default_status=dg.DefaultSensorStatus.RUNNING,
+            minimum_interval_seconds=settings.every_seconds,
+            emit_backfills=False,
+            # `WasLost` is no condition of Dagster's own
+            use_user_code_server=True,
+            run_tags={STARTED_BY: NIGHTLY},
+            description=(
+                f"Makes what is missing after {settings.nightly} ({settings.timezone}), a run per plate, then "
+                "what is made of all plates."
+            ),
+        )

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from dp_assets.config.automation import AutomationSettings
+from dp_assets.orchestration.automation.ended_runs import WILL_RETRY
 from dp_assets.orchestration.automation.names import FAILURES, STARTED_BY
-from dp_assets.orchestration.automation.requested_runs import WILL_RETRY
 from dp_assets.orchestration.stage_runner import failure_message
 
 ASSET_JOB = "__ASSET_JOB"

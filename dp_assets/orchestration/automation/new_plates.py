@@ -9,8 +9,8 @@ from filelock import FileLock, Timeout
 
 from dp_assets.config.automation import AutomationSettings
 from dp_assets.config.errors import ProjectError
+from dp_assets.orchestration.automation.ended_runs import Outcome, outcome_of
 from dp_assets.orchestration.automation.names import NEW_PLATES, STARTED_BY
-from dp_assets.orchestration.automation.requested_runs import Outcome, outcome_of
 from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.storage.fingerprints import fingerprint_bytes
 from dp_assets.storage.index_file import INDEX_NAMES, IndexLocation, find_index, read_index

@@ -12,8 +12,8 @@ from dp_assets.config.automation import AutomationSettings
 from dp_assets.config.errors import ProjectError
 from dp_assets.config.experiment import Experiment
 from dp_assets.orchestration.assets.experiment_model import partition_of
+from dp_assets.orchestration.automation.ended_runs import Outcome, outcome_of
 from dp_assets.orchestration.automation.names import RETRAIN, STARTED_BY
-from dp_assets.orchestration.automation.requested_runs import Outcome, outcome_of
 from dp_assets.orchestration.automation.staleness import Staleness
 from dp_assets.orchestration.crop_supplies import supply_assets
 from dp_assets.orchestration.project_resource import ProjectResource

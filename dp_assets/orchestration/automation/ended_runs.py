@@ -94,6 +94,31 @@ class WasLost(dg.AutomationCondition):
         return dg.AutomationResult(context, view.get_asset_subset_from_asset_partitions(key, lost))
 
 
+class StillMissing(dg.AutomationCondition):
+    """True for what has not been made while the other conditions were evaluated.
+
+    Dagster reads what is made first, and what is being made some time later: a run that ends in between is in
+    neither. Meant to come last, for few partitions.
+    """
+
+    @property
+    def name(self) -> str:
+        """As the UI shows it."""
+        return "still_missing"
+
+    def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
+        """The candidates without a materialization at this moment."""
+        view, key = context.asset_graph_view, context.key
+        candidates = context.candidate_subset.expensively_compute_asset_partitions()
+        found: set[AssetKeyPartitionKey] = set()
+        if any(candidate.partition_key is None for candidate in candidates):
+            found = set() if view.instance.get_latest_materialization_event(key) else set(candidates)
+        elif candidates:
+            made = view.instance.get_materialized_partitions(key)
+            found = {candidate for candidate in candidates if candidate.partition_key not in made}
+        return dg.AutomationResult(context, view.get_asset_subset_from_asset_partitions(key, found))
+
+
 def _reasons(instance: DagsterInstance, run_id: str) -> set[str] | None:
     """The steps of a run that failed by themselves; None when it is not over."""
     run = instance.get_run_by_id(run_id)
