@@ -111,7 +111,7 @@ def nightly_sensor(settings: AutomationSettings) -> dg.AutomationConditionSensor
             use_user_code_server=True,
             run_tags={STARTED_BY: NIGHTLY},
             description=(
-                f"Makes what is missing after {settings.nightly} ({settings.timezone}), a run per plate, then "
-                "what is made of all plates."
+                f"Makes what is missing after {settings.nightly} ({settings.timezone}), plate by plate, "
+                "then what is made of all plates."
             ),
         )
