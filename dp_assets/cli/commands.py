@@ -10,6 +10,7 @@ import click
 from rich.markup import escape
 
 from dp_assets import __version__
+from dp_assets.cli.backfill import backfill
 from dp_assets.cli.command_group import CommandGroup, console
 from dp_assets.cli.download import download
 from dp_assets.cli.export import export
@@ -177,6 +178,7 @@ def demo(keep: bool) -> None:
     sys.exit(0 if run_demo(root, keep=keep, console=console) else 1)
 
 
+main.add_command(backfill)
 main.add_command(sweep)
 main.add_command(download)
 main.add_command(export)

@@ -68,6 +68,7 @@ def training_settings(sections: ExperimentSections) -> Reading[TrainingSettings]
     gathered.need("network", sections.network)
     # the size of the network is checked here too when its training parameters are wrong
     gathered.problems += sections.architecture.problems
+    gathered.problems += sections.retraining.problems if sections.has_train else ()
     gathered.take_if_present("sampling", sections.sampling)
     gathered.take_if_present("validation", sections.validation)
     gathered.take_if_present("model", sections.model)

@@ -40,12 +40,14 @@ class SlackSettings(Section):
         examples=["SLACK_BOT_TOKEN"],
     )
     api: Name | None = Field(
-        default=None, description="the address of the Slack API, where it is not Slack's own", examples=["http://127.0.0.1:8065/api/"]
+        default=None,
+        description="the address of the Slack API, where it is not Slack's own",
+        examples=["http://127.0.0.1:8065/api/"],
     )
 
 
 class EmailSettings(Section):
-    """``automation.notify.email``: who is written to, by which server; the password is in an environment variable."""
+    """``automation.notify.email``: the mails that are sent; the password is in an environment variable."""
 
     sender: Name = Field(description="the address that mails come from", examples=["screen@example.org"])
     recipients: Annotated[tuple[Name, ...], OneOrMore, Distinct] = Field(
@@ -114,9 +116,7 @@ class AutomationSettings(Section):
         description="when finished plates are looked at again, as a cron line of five fields, or false",
         examples=["0 3 * * 0"],
     )
-    timezone: Name = Field(
-        default="UTC", description="the time zone of both", examples=["Europe/Berlin"]
-    )
+    timezone: Name = Field(default="UTC", description="the time zone of both", examples=["Europe/Berlin"])
     watch: InsideProject | Literal[False] = Field(
         default="inputs/metadata/new",
         description="the folder in the project where parts of the index arrive, or false",

@@ -1,4 +1,4 @@
-"""Times of day and week as cron writes them: five fields, checked here so that a mistake has a file and a key."""
+"""Times of day and week as cron writes them, checked here so that a mistake has a file and a key."""
 
 import re
 from zoneinfo import ZoneInfo
@@ -32,7 +32,8 @@ def cron_problem(text: str) -> str | None:
             found |= numbers
         values.append(found)
     _, _, days, months, _ = values
-    if words[4] == "*" and not any(day <= LONGEST_MONTH[month] for day in days for month in months):
+    # where a day of the week is named, the day of the month need not fit
+    if words[4].startswith("*") and not any(day <= LONGEST_MONTH[month] for day in days for month in months):
         return "this day never comes"
     return None
 

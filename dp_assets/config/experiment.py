@@ -137,6 +137,12 @@ class Experiment:
         return self.sections.has_train and self.model_source == "train"
 
     @property
+    def least_new_plates(self) -> int | None:
+        """How many plates that its model does not know start a training; None when nothing does by itself."""
+        settings = self.sections.retraining.settings
+        return settings.least_new_plates if settings is not None and self.has_training else None
+
+    @property
     def has_profile(self) -> bool:
         """Whether the file has a section ``profile``."""
         return self.sections.profile.present

@@ -14,6 +14,7 @@ from dp_assets.config.profile_sections import (
     ProfilesSettings,
     RegularizationSweepSettings,
 )
+from dp_assets.config.retraining import RetrainingSettings
 from dp_assets.config.sections import (
     ArchitectureSettings,
     CheckpointSettings,
@@ -54,6 +55,7 @@ class ExperimentSections:
     single_cells: Reading[SingleCellsSettings]
     model: Reading[ModelSettings]
     logging: Reading[LoggingSettings]
+    retraining: Reading[RetrainingSettings]
     partition: Reading[PartitionSettings]
     network: Reading[NetworkSettings]
     architecture: Reading[ArchitectureSettings]
@@ -85,6 +87,7 @@ def read_sections(data: Mapping[str, Any], file: str) -> ExperimentSections:
         single_cells=read_section(SingleCellsSettings, data, "single_cells", file),
         model=read_section(ModelSettings, data, "model", file),
         logging=read_section(LoggingSettings, data, "logging", file),
+        retraining=read_section(RetrainingSettings, data, "train", file),
         partition=read_section(PartitionSettings, data, "train.partition", file),
         network=read_section(NetworkSettings, data, "train.model", file),
         architecture=read_section(ArchitectureSettings, data, "train.model", file),

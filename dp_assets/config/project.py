@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
 
-from dp_assets.config.automation import AutomationSettings
+from dp_assets.config.automation import AutomationSettings, EmailSettings, NotifySettings, SlackSettings
 from dp_assets.config.errors import ConfigurationError, Problem
 from dp_assets.config.experiment import Experiment, load_experiment
 from dp_assets.config.fields import AnyCase, Name, Section, WholeNumber
@@ -15,7 +15,7 @@ from dp_assets.config.names import lane_name_problem
 from dp_assets.config.overrides import Overrides
 from dp_assets.config.reading import ENDINGS, read_document
 from dp_assets.config.sharing import crop_set_conflict, disagreements
-from dp_assets.config.validation import check_settings, nearest_name
+from dp_assets.config.validation import check_settings, nearest_name, section_data
 
 CONFIG_FOLDER = Path("inputs") / "config"
 PROJECT_FILE = "project.yaml"
@@ -77,6 +77,16 @@ class ProjectSettings(Section):
         description="a section that says what runs by itself",
         examples=[{"nightly": "0 2 * * *"}],
     )
+
+
+# All sections of the file, for keys that nobody knows
+PROJECT_SECTIONS: dict[str, type[Section]] = {
+    "": ProjectSettings,
+    "automation": AutomationSettings,
+    "automation.notify": NotifySettings,
+    "automation.notify.slack": SlackSettings,
+    "automation.notify.email": EmailSettings,
+}
 
 
 @dataclass(frozen=True)
@@ -157,13 +167,15 @@ def _read_project_settings(path: Path) -> ProjectSettings:
     if not path.exists():
         return ProjectSettings()
     document = read_document(path, may_be_empty=True)
-    known = list(ProjectSettings.model_fields)
     problems = list(document.warnings)
-    for key in document.data:
-        if key not in known:
+    for section, model in PROJECT_SECTIONS.items():
+        values, _ = section_data(document.data, section, str(path)) if section else (document.data, None)
+        known = list(model.model_fields)
+        for key in (str(key) for key in values or {} if key not in known):
             near = nearest_name(key, known)
             remedy = f'Did you mean "{near}"?' if near else f"Known here: {', '.join(known)}."
-            problems.append(Problem(f'unknown key "{key}"', f"{path}: {key}", remedy))
+            where = f"{section}.{key}".lstrip(".")
+            problems.append(Problem(f'unknown key "{key}"', f"{path}: {where}", remedy))
     reading = check_settings(ProjectSettings, document.data, "", str(path))
     if reading.settings is None or problems:
         raise ConfigurationError([*problems, *reading.problems])

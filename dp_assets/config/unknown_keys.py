@@ -15,6 +15,7 @@ from dp_assets.config.profile_sections import (
     ProfilesSettings,
     RegularizationSweepSettings,
 )
+from dp_assets.config.retraining import RetrainingSettings
 from dp_assets.config.sections import (
     CompressionSettings,
     IlluminationSettings,
@@ -44,6 +45,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "single_cells": SingleCellsSettings,
     "model": ModelSettings,
     "logging": LoggingSettings,
+    "train": RetrainingSettings,
     "train.partition": PartitionSettings,
     "train.model": NetworkSettings,
     "train.model.params": NetworkParameters,

@@ -28,7 +28,7 @@ def supply_inputs(settings: TrainingSettings) -> dict[str, dg.AssetIn]:
         name: dg.AssetIn(
             list(path), metadata={**FAN_IN, "lazy": True}, partition_mapping=dg.AllPartitionMapping()
         )
-        for name, path in _assets(settings).items()
+        for name, path in supply_assets(settings).items()
     }
 
 
@@ -52,7 +52,7 @@ def supply_of_inputs(
     ------
     TrainingDataError : something of a plate has not been made yet; all of it is named.
     """
-    assets = _assets(settings)
+    assets = supply_assets(settings)
     wanted = list(plates)
     _require_made(
         [(plate, path) for plate in wanted for name, path in assets.items() if plate not in inputs[name]]
@@ -75,7 +75,7 @@ def supply_of_project(
     missing = []
     for plate in plates:
         found[plate] = {}
-        for name, path in _assets(settings).items():
+        for name, path in supply_assets(settings).items():
             try:
                 found[plate][name] = _published(name, path, plate, project)
             except FileNotFoundError:
@@ -84,7 +84,7 @@ def supply_of_project(
     return _supply(settings, found, project)
 
 
-def _assets(settings: TrainingSettings) -> dict[str, tuple[str, ...]]:
+def supply_assets(settings: TrainingSettings) -> dict[str, tuple[str, ...]]:
     """Input name -> key of the plate asset behind it."""
     if crop_origin(settings) == "stores":
         return {STORES: (PREFIX, settings.set_name)}

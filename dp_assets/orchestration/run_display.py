@@ -68,7 +68,7 @@ def run_stages(
         console.print(f"[yellow]no experiment describes:[/yellow] {', '.join(idle)}")
     resource = ProjectResource.of(project)
     outcomes: list[StageOutcome] = []
-    with project_instance(root) as instance, _Display(console) as display, listening(display.update):
+    with project_instance(root) as instance, Display(console) as display, listening(display.update):
         described = [stage for stage in stages if keys[stage]]
         for stage, plate in plan_runs(
             described, lambda: choose_plates(instance, plate_names, resource.listed_plates())
@@ -101,7 +101,7 @@ def _say_what_is_missing(missing: dict, console: Console) -> None:
             console.print(f"    {escape(str(problem))}")
 
 
-class _Display:
+class Display:
     """A progress bar for the asset at work, and a lasting line for every run that ended."""
 
     def __init__(self, console: Console) -> None:
@@ -116,7 +116,7 @@ class _Display:
         )
         self._tasks: dict[str, int] = {}
 
-    def __enter__(self) -> "_Display":
+    def __enter__(self) -> "Display":
         self._progress.start()
         return self
 

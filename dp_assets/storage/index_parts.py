@@ -103,7 +103,7 @@ def take_part(part: Part, index: IndexLocation, channels: Sequence[str], taken: 
         new = _new_rows(rows, listed, part.path, index.path)
         added = len(new)
         if added:
-            write_bytes(index.path, _extended(index.path, listed, new))
+            write_bytes(index.path, _extended(index.path, new))
     _put_away(part.path, data, taken)
     return TakenPart(part.path.name, added)
 
@@ -123,7 +123,9 @@ def _new_rows(rows: pd.DataFrame, listed: pd.DataFrame, part: Path, index: Path 
     rows = rows[list(listed.columns)]
     known = dict(zip(_keys(listed), listed.itertuples(index=False, name=None), strict=True))
     problems, is_new = [], []
-    for number, key, row in zip(rows.index, _keys(rows), rows.itertuples(index=False, name=None), strict=True):
+    for number, key, row in zip(
+        rows.index, _keys(rows), rows.itertuples(index=False, name=None), strict=True
+    ):
         is_new.append(key not in known)
         if key in known and known[key] != row:
             column, here, there = next(
@@ -148,7 +150,7 @@ def _keys(frame: pd.DataFrame) -> list[tuple[str, str, str]]:
     return list(frame[list(SITE_KEY)].itertuples(index=False, name=None))
 
 
-def _extended(index: Path | UPath, listed: pd.DataFrame, new: pd.DataFrame) -> bytes:
+def _extended(index: Path | UPath, new: pd.DataFrame) -> bytes:
     """The index file with further rows; what stands in it stays as it is."""
     old = index.read_bytes()
     if index.suffix == ".parquet":

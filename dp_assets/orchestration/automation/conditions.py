@@ -1,12 +1,14 @@
 """When an asset is made by itself: automation conditions, attached to the finished graph in one place."""
 
+import warnings
 from collections.abc import Sequence
 
 import dagster as dg
 
 from dp_assets.config.automation import AutomationSettings
 from dp_assets.config.experiment import Experiment
-from dp_assets.orchestration.automation.names import NIGHTLY
+from dp_assets.orchestration.automation.ended_runs import StillMissing, WasLost
+from dp_assets.orchestration.automation.names import NIGHTLY, STARTED_BY
 from dp_assets.orchestration.lanes import ProjectGraph
 
 Condition = dg.AutomationCondition
@@ -52,15 +54,21 @@ def missing(night: dg.AutomationCondition) -> dg.AutomationCondition:
     """Missing when the night comes, and everything that it is made of is there or made in the same run.
 
     What waits for something else (features for a model) stays due until that is there. What has failed waits
-    for somebody to put it right and run it.
+    for somebody to put it right and run it; what was killed does not.
     """
     return (
         night.since_last_handled()
         & Condition.missing()
         & ~Condition.in_progress()
-        & ~Condition.execution_failed()
+        & ~failed()
         & ~Condition.any_deps_missing()
+        & StillMissing()
     ).with_label(NIGHTLY)
+
+
+def failed() -> dg.AutomationCondition:
+    """The last run failed, and not because it was killed."""
+    return (Condition.execution_failed() & ~WasLost()).with_label("failed_with_a_reason")
 
 
 def outdated(night: dg.AutomationCondition, parents: Sequence[dg.AssetKey]) -> dg.AutomationCondition:
@@ -80,7 +88,7 @@ def outdated(night: dg.AutomationCondition, parents: Sequence[dg.AssetKey]) -> d
         night.since_last_handled()
         # a tick later: only then are the runs of this night's plates in progress
         & ~night
-        & ((Condition.missing() & ~Condition.execution_failed()) | updated)
+        & ((Condition.missing() & ~failed() & StillMissing()) | updated)
         & ~Condition.in_progress()
         & ~Condition.any_deps_in_progress()
     )
@@ -90,16 +98,20 @@ def outdated(night: dg.AutomationCondition, parents: Sequence[dg.AssetKey]) -> d
 
 
 def nightly_sensor(settings: AutomationSettings) -> dg.AutomationConditionSensorDefinition:
-    """The sensor that evaluates the conditions. One run per plate: the run queue decides how many at a time."""
-    return dg.AutomationConditionSensorDefinition(
-        NIGHTLY,
-        target=dg.AssetSelection.all(),
-        default_status=dg.DefaultSensorStatus.RUNNING,
-        minimum_interval_seconds=settings.every_seconds,
-        emit_backfills=False,
-        run_tags={"dp/automation": NIGHTLY},
-        description=(
-            f"Makes what is missing after {settings.nightly} ({settings.timezone}), a run per plate, then what "
-            "is made of all plates."
-        ),
-    )
+    """The sensor that evaluates the conditions. One run per plate: the run queue decides how many at once."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        return dg.AutomationConditionSensorDefinition(
+            NIGHTLY,
+            target=dg.AssetSelection.all(),
+            default_status=dg.DefaultSensorStatus.RUNNING,
+            minimum_interval_seconds=settings.every_seconds,
+            emit_backfills=False,
+            # `WasLost` is no condition of Dagster's own
+            use_user_code_server=True,
+            run_tags={STARTED_BY: NIGHTLY},
+            description=(
+                f"Makes what is missing after {settings.nightly} ({settings.timezone}), plate by plate, "
+                "then what is made of all plates."
+            ),
+        )

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from dp_assets.config.automation import AutomationSettings
+from dp_assets.orchestration.automation.ended_runs import WILL_RETRY
 from dp_assets.orchestration.automation.names import FAILURES, STARTED_BY
 from dp_assets.orchestration.stage_runner import failure_message
 
@@ -26,6 +27,7 @@ class Failure:
     run_id, job, plate : of the run; empty where there is none.
     assets : the assets that were not made, with slashes.
     started_by : what had started the run: a sensor or schedule of the automation, or empty.
+    retried : whether Dagster is about to start the run again.
     """
 
     time: str
@@ -36,6 +38,7 @@ class Failure:
     plate: str = ""
     assets: tuple[str, ...] = ()
     started_by: str = ""
+    retried: bool = False
 
     def line(self) -> str:
         """As one line of JSON."""
@@ -69,7 +72,7 @@ def failures_sensor(
         default_status=dg.DefaultSensorStatus.RUNNING,
         minimum_interval_seconds=settings.every_seconds,
         monitor_all_code_locations=False,
-        description=f"Writes every run that fails to {settings.notify.log}, and tells whom project.yaml names.",
+        description=f"Writes runs that fail to {settings.notify.log}, and tells whom project.yaml names.",
     )
     def failures(context: dg.RunFailureSensorContext) -> None:
         for problem in pass_on(failure_of_run(context)):
@@ -92,10 +95,13 @@ def failure_of_run(context: dg.RunFailureSensorContext) -> Failure:
     return Failure(
         time=now(),
         what=f"{name or run.job_name} failed" + (f" for plate {plate}" if plate else ""),
-        message=messages[0] if messages else context.failure_event.message or "the run ended without a message",
+        message=messages[0]
+        if messages
+        else context.failure_event.message or "the run ended without a message",
         run_id=run.run_id,
         job=job,
         plate=plate,
         assets=assets,
         started_by=run.tags.get(STARTED_BY, ""),
+        retried=run.tags.get(WILL_RETRY) == "true",
     )

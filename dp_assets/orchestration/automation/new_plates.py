@@ -3,13 +3,13 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import dagster as dg
 from filelock import FileLock, Timeout
 
 from dp_assets.config.automation import AutomationSettings
 from dp_assets.config.errors import ProjectError
+from dp_assets.orchestration.automation.ended_runs import Outcome, outcome_of
 from dp_assets.orchestration.automation.names import NEW_PLATES, STARTED_BY
 from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.storage.fingerprints import fingerprint_bytes
@@ -84,7 +84,7 @@ def new_plates_sensor(
     project: ProjectResource,
     settings: AutomationSettings,
     channels: Sequence[str],
-    tell: Callable[[str, str], list[str]] = lambda part, why: [],
+    tell: Callable[[str, str], list[str]],
 ) -> dg.SensorDefinition:
     """The sensor that requests a run of `image_index` when the index has another content.
 
@@ -115,8 +115,8 @@ def new_plates_sensor(
             *(f"{name} is not taken: {why}" for name, why in arrived.refused.items()),
             *(f"{name} is looked at again" for name in arrived.waiting),
         ]
-        for note in notes:
-            context.log.info(note)
+        for part in arrived.taken:
+            context.log.info(f"took {part.name} ({part.rows} new rows)")
         return dg.SensorResult(
             run_requests=[request] if request else [],
             skip_reason=None if request else "; ".join([why_not, *notes]),
@@ -170,7 +170,7 @@ def _arrivals(
 
 
 def index_to_extend(project: ProjectResource) -> IndexLocation:
-    """The index that parts are merged into; `index.csv` when there is none. Raises ImageIndexError for two."""
+    """The index that parts are merged into; `index.csv` when there is none. ImageIndexError for two."""
     layout = project.layout
     path = layout.index
     if path is None:
@@ -188,29 +188,13 @@ def _request(
         if not location.path.exists():
             return seen, None, f"there is no image index yet at {location.path}"
         content = fingerprint_bytes(location.path.read_bytes())
-        if content == seen.index and not _was_lost(context, seen):
+        again = content == seen.index
+        if again and outcome_of(context.instance, seen.run_key, NEW_PLATES) is not Outcome.LOST:
             return seen, None, "the image index has not changed"
         read_index(location, channels)
     except (ProjectError, OSError) as error:
         return seen, None, f"the image index cannot be used: {error}"
-    again = content == seen.index
     if again and seen.attempts >= MOST_ATTEMPTS:
-        return seen, None, f"image_index did not end well {MOST_ATTEMPTS} times: see the run {seen.run_key}"
-    seen = replace(
-        seen, index=content, number=seen.number + 1, attempts=seen.attempts + 1 if again else 1
-    )
+        return seen, None, f"image_index was killed {MOST_ATTEMPTS} times; materialize it by hand"
+    seen = replace(seen, index=content, number=seen.number + 1, attempts=seen.attempts + 1 if again else 1)
     return seen, dg.RunRequest(run_key=seen.run_key, tags={STARTED_BY: NEW_PLATES}), ""
-
-
-def _was_lost(context: dg.SensorEvaluationContext, seen: Seen) -> bool:
-    """Whether the run for this content ended without having said what is wrong: it was killed."""
-    runs: Any = context.instance.get_run_records(
-        dg.RunsFilter(tags={"dagster/run_key": seen.run_key, STARTED_BY: NEW_PLATES}), limit=1
-    )
-    if not runs or runs[0].dagster_run.status not in (
-        dg.DagsterRunStatus.FAILURE,
-        dg.DagsterRunStatus.CANCELED,
-    ):
-        return False
-    failed = context.instance.all_logs(runs[0].dagster_run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
-    return not failed

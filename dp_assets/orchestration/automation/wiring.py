@@ -10,6 +10,8 @@ from dp_assets.orchestration.automation.conditions import nightly_sensor, with_c
 from dp_assets.orchestration.automation.failures import Failure, failures_sensor, now
 from dp_assets.orchestration.automation.new_plates import new_plates_sensor
 from dp_assets.orchestration.automation.notification import notifiers, pass_on
+from dp_assets.orchestration.automation.rechecking import recheck_jobs, recheck_schedule, stale_sensor
+from dp_assets.orchestration.automation.retraining import retrain_job, retraining_sensor
 from dp_assets.orchestration.lanes import ProjectGraph
 from dp_assets.orchestration.project_resource import ProjectResource
 
@@ -29,10 +31,27 @@ def automation_of(project: Project, graph: ProjectGraph) -> Automation:
     settings = project.settings.automation
     lanes = [project.experiments[name] for name in graph.lanes]
     made = Automation(with_conditions(graph, settings, lanes))
+
+    def tell(failure: Failure) -> list[str]:
+        return pass_on(failure, ways, project.root / settings.notify.log)
+
     ways = notifiers(project.root, settings.notify)
-    made.sensors.append(failures_sensor(settings, lambda failure: pass_on(failure, ways)))
+    made.sensors.append(failures_sensor(settings, tell))
     if settings.nightly:
         made.sensors.append(nightly_sensor(settings))
+    plate_jobs = recheck_jobs(graph)
+    made.jobs.extend(plate_jobs)
+    if settings.weekly and plate_jobs:
+        made.schedules.append(recheck_schedule(settings, settings.weekly))
+        made.sensors.append(stale_sensor(settings, graph, *plate_jobs))
+    retrained = [experiment for experiment in lanes if experiment.least_new_plates is not None]
+    if retrained and plate_jobs:
+        train = retrain_job(retrained)
+        made.jobs.append(train)
+        refresh = plate_jobs[1]
+        made.sensors.append(
+            retraining_sensor(ProjectResource.of(project), settings, retrained, train, refresh)
+        )
     if "index" in graph.stages:
         images = project.reference.sections.images.settings if project.reference is not None else None
         channels = images.channels if images is not None else ()
@@ -41,7 +60,7 @@ def automation_of(project: Project, graph: ProjectGraph) -> Automation:
                 ProjectResource.of(project),
                 settings,
                 channels,
-                lambda part, why: pass_on(Failure(now(), f"{part} is not taken into the index", why), ways),
+                lambda part, why: tell(Failure(now(), f"{part} is not taken into the index", why)),
             )
         )
     return made

@@ -1,0 +1,127 @@
+"""How runs ended: well, with a reason, or killed. What was killed is asked for again."""
+
+from enum import Enum
+
+import dagster as dg
+from dagster import DagsterInstance
+from dagster._core.definitions.events import AssetKeyPartitionKey
+from dagster._core.storage.dagster_run import FINISHED_STATUSES
+
+from dp_assets.orchestration.automation.names import STARTED_BY
+
+RUN_KEY = "dagster/run_key"
+WILL_RETRY = "dagster/will_retry"
+INTERRUPTIONS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
+
+
+class Outcome(Enum):
+    """How a requested run stands."""
+
+    UNKNOWN = "there is no such run"
+    GOING_ON = "it has not ended"
+    SUCCEEDED = "it succeeded"
+    FAILED = "it failed, and says why"
+    LOST = "it was killed"
+
+
+def outcome_of(instance: DagsterInstance, run_key: str, started_by: str) -> Outcome:
+    """How the latest run of a key stands; of its retries, where the instance retries runs."""
+    tags = {RUN_KEY: run_key, STARTED_BY: started_by}
+    records = instance.get_run_records(dg.RunsFilter(tags=tags), limit=1)
+    return outcome_of_run(instance, records[0].dagster_run) if records else Outcome.UNKNOWN
+
+
+def outcome_of_run(instance: DagsterInstance, run: dg.DagsterRun) -> Outcome:
+    """How a run stands."""
+    if run.status not in FINISHED_STATUSES or run.tags.get(WILL_RETRY) == "true":
+        return Outcome.GOING_ON
+    if run.status == dg.DagsterRunStatus.SUCCESS:
+        return Outcome.SUCCEEDED
+    return Outcome.FAILED if failed_steps(instance, run.run_id) else Outcome.LOST
+
+
+def failed_steps(instance: DagsterInstance, run_id: str) -> set[str]:
+    """The steps of a run that failed by themselves; none when it was killed or stopped."""
+    found = set()
+    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+        event = entry.dagster_event
+        if event is not None and event.step_key is not None and not _was_interrupted(event):
+            found.add(event.step_key)
+    return found
+
+
+def _was_interrupted(event: dg.DagsterEvent) -> bool:
+    error = event.step_failure_data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error is not None and error.cls_name in INTERRUPTIONS
+
+
+class WasLost(dg.AutomationCondition):
+    """True for what a run had planned that was killed before it got there, or stopped.
+
+    Meant for what has failed (`execution_failed`), so it looks at few partitions only.
+    """
+
+    @property
+    def name(self) -> str:
+        """As the UI shows it."""
+        return "was_lost"
+
+    @property
+    def description(self) -> str:
+        """As the UI shows it."""
+        return "Its last run was killed or stopped"
+
+    def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
+        """The partitions among the candidates whose last run says nothing against them."""
+        view, key = context.asset_graph_view, context.key
+        lost: set[AssetKeyPartitionKey] = set()
+        ended: dict[str, set[str] | None] = {}
+        step = "__".join(key.path)
+        for candidate in context.candidate_subset.expensively_compute_asset_partitions():
+            planned = view.instance.event_log_storage.get_latest_planned_materialization_info(
+                key, candidate.partition_key
+            )
+            if planned is None:
+                continue
+            if planned.run_id not in ended:
+                ended[planned.run_id] = _reasons(view.instance, planned.run_id)
+            reasons = ended[planned.run_id]
+            # what follows a step that failed waits for that step: its dependency is missing
+            if reasons is not None and step not in reasons:
+                lost.add(candidate)
+        return dg.AutomationResult(context, view.get_asset_subset_from_asset_partitions(key, lost))
+
+
+class StillMissing(dg.AutomationCondition):
+    """True for what has not been made while the other conditions were evaluated.
+
+    Dagster reads what is made first, and what is being made some time later: a run that ends in between is in
+    neither. Meant to come last, for few partitions.
+    """
+
+    @property
+    def name(self) -> str:
+        """As the UI shows it."""
+        return "still_missing"
+
+    def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
+        """The candidates without a materialization at this moment."""
+        view, key = context.asset_graph_view, context.key
+        candidates = context.candidate_subset.expensively_compute_asset_partitions()
+        found: set[AssetKeyPartitionKey] = set()
+        if any(candidate.partition_key is None for candidate in candidates):
+            found = set() if view.instance.get_latest_materialization_event(key) else set(candidates)
+        elif candidates:
+            made = view.instance.get_materialized_partitions(key)
+            found = {candidate for candidate in candidates if candidate.partition_key not in made}
+        return dg.AutomationResult(context, view.get_asset_subset_from_asset_partitions(key, found))
+
+
+def _reasons(instance: DagsterInstance, run_id: str) -> set[str] | None:
+    """The steps of a run that failed by themselves; None when it is not over."""
+    run = instance.get_run_by_id(run_id)
+    if run is not None and outcome_of_run(instance, run) is Outcome.GOING_ON:
+        return None
+    return failed_steps(instance, run_id)

@@ -1,0 +1,85 @@
+"""Which results of a plate do not fit what they were made from any more, by data and code versions."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import dagster as dg
+from dagster import DagsterInstance
+from dagster._core.definitions.data_version import (
+    CachingStaleStatusResolver,
+    StaleCauseCategory,
+    StaleStatus,
+)
+from dagster._core.loader import LoadingContext
+
+AssetGraph = Any  # Dagster has no public name for it
+
+
+class _Loading(LoadingContext):
+    """What Dagster's resolver keeps its records in while it works."""
+
+    def __init__(self, instance: DagsterInstance) -> None:
+        self._instance = instance
+        self._loaders: dict = {}
+
+    @property
+    def instance(self) -> DagsterInstance:
+        return self._instance
+
+    @property
+    def loaders(self) -> dict:
+        return self._loaders
+
+
+class Staleness:
+    """The marks that the Dagster UI shows, as they are now."""
+
+    def __init__(self, instance: DagsterInstance, graph: AssetGraph) -> None:
+        self._graph = graph
+        self._resolver = CachingStaleStatusResolver(instance, graph, _Loading(instance))
+
+    def reasons(self, key: dg.AssetKey, plate: str | None) -> tuple[str, ...]:
+        """Why a result is stale; empty when it is current, or missing."""
+        return tuple(
+            cause.reason
+            + (f" ({cause.dependency.asset_key.to_user_string()})" if cause.dependency is not None else "")
+            for cause in self._resolver.get_stale_causes(key, plate)
+        )
+
+    def is_missing(self, key: dg.AssetKey, plate: str | None) -> bool:
+        """Whether there is no result."""
+        return self._resolver.get_status(key, plate) == StaleStatus.MISSING
+
+    def code_has_changed(self, key: dg.AssetKey, plate: str | None) -> bool:
+        """Whether a result was made with other settings, or by another version of this program."""
+        causes = self._resolver.get_stale_causes(key, plate)
+        return any(cause.category == StaleCauseCategory.CODE for cause in causes)
+
+    def in_order(self, keys: Iterable[dg.AssetKey]) -> list[dg.AssetKey]:
+        """Some assets, each after those that it is made of."""
+        wanted = set(keys)
+        return [key for key in self._graph.toposorted_asset_keys if key in wanted]
+
+    def parents(self, key: dg.AssetKey) -> list[dg.AssetKey]:
+        """What an asset is made of."""
+        return sorted(self._graph.get(key).parent_keys)
+
+    def stale(self, keys: Iterable[dg.AssetKey], plate: str | None) -> dict[dg.AssetKey, tuple[str, ...]]:
+        """Of some assets those that are stale, and what is made of these; asset -> why.
+
+        Missing results are left out: they are no older than anything.
+
+        Parameters
+        ----------
+        keys : assets in any order.
+        plate : of all of them; None for assets without partitions.
+        """
+        found: dict[dg.AssetKey, tuple[str, ...]] = {}
+        for key in self.in_order(keys):
+            if self.is_missing(key, plate):
+                continue
+            reasons = self.reasons(key, plate)
+            parents = [parent.to_user_string() for parent in self.parents(key) if parent in found]
+            if reasons or parents:
+                found[key] = reasons or (f"made of {', '.join(parents)}",)
+        return found
