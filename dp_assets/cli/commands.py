@@ -36,12 +36,20 @@ def main() -> None:
 @project_option
 def setup() -> None:
     """Make the folders of a project and its Dagster instance; what is there stays as it is."""
-    from dp_assets.orchestration.project_setup import set_up_project
+    from dp_assets.orchestration.project_setup import missing_settings, set_up_project
+    from dp_assets.storage.layout import ProjectLayout
 
     root = project_folder()
     made = set_up_project(root)
     for path in made:
         console.print(f"made {path}")
+    home = ProjectLayout.of(root).dagster_home
+    if missing := missing_settings(home):
+        console.print(
+            f"[yellow]{home / 'dagster.yaml'} is of an earlier version[/yellow] and lacks: "
+            f"{', '.join(missing)}. Copy them from configs/dagster/local.yaml, or move the file away and "
+            "run `dp-assets setup` again; the records of runs stay."
+        )
     console.print(
         f"[green]{root} is ready.[/green] Put images in inputs/images, locations in inputs/locations, "
         "index.csv in inputs/metadata and an experiment (see configs/experiments) in inputs/config; "

@@ -6,6 +6,7 @@ from dagster import DagsterRun
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 
+from dp_assets.orchestration.instance import wait_for_locked_records
 from dp_assets.orchestration.lost_runs import Process, run_process
 
 # Between the record that a run has started and its process's first own record lies a moment.
@@ -20,6 +21,7 @@ class CheckedLocalRunLauncher(DefaultRunLauncher):
 
     def __init__(self, *args: object, **settings: object) -> None:
         super().__init__(*args, **settings)  # type: ignore[arg-type]
+        wait_for_locked_records()
         self._unknown_since: dict[str, float] = {}
 
     @property
