@@ -90,8 +90,8 @@ def damaged_records(home: Path) -> list[Problem]:
                 Problem(
                     f"the records of runs are damaged: {fault}",
                     str(file),
-                    "stop Dagster, move the file away (with those of its name that end in -wal and -shm), and "
-                    "run `dp-assets run index`: only the records of past runs are lost, results are kept",
+                    "stop Dagster, move the file away (with those of its name in -wal and -shm), and run "
+                    "`dp-assets run index`: only the records of past runs are lost, results are kept",
                 )
             )
     return found

@@ -1,5 +1,6 @@
 """The run launcher of one machine, which notices when the process of a run is gone."""
 
+import os
 import time
 
 from dagster import DagsterRun
@@ -11,6 +12,7 @@ from dp_assets.orchestration.lost_runs import Process, run_process
 
 # Between the record that a run has started and its process's first own record lies a moment.
 PATIENCE_SECONDS = 60.0
+BACKFILLS_WAIT = "DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR"
 
 
 class CheckedLocalRunLauncher(DefaultRunLauncher):
@@ -22,6 +24,8 @@ class CheckedLocalRunLauncher(DefaultRunLauncher):
     def __init__(self, *args: object, **settings: object) -> None:
         super().__init__(*args, **settings)  # type: ignore[arg-type]
         wait_for_locked_records()
+        # Dagster's daemon fails a backfill when the code cannot be loaded at the moment, unless told to wait.
+        os.environ.setdefault(BACKFILLS_WAIT, "1")
         self._unknown_since: dict[str, float] = {}
 
     @property

@@ -69,7 +69,7 @@ def processes_of(root: Path) -> dict[int, str]:
 
 @dataclass
 class Services:
-    """`dagster dev` on a project: web server, daemon, code server, and the runs that they start.
+    """`dp-assets ui` on a project: web server, daemon, code server, and the runs that they start.
 
     Attributes
     ----------
@@ -85,10 +85,9 @@ class Services:
     def start(self) -> None:
         """Start everything, and wait until the assets are loaded."""
         self.port = _free_port()
-        arguments = ("dev", "-m", "dp_assets.definitions", "-h", "127.0.0.1", "-p", str(self.port))
         with self.log.open("ab") as stream:
             process = subprocess.Popen(
-                command_line("dagster", *arguments),
+                command_line("dp-assets", "ui", "--port", str(self.port)),
                 env=environment_of(self.root),
                 cwd=self.log.parent,
                 stdout=stream,
