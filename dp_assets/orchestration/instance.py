@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 from dagster import DagsterInstance, DagsterInvalidConfigError
+from filelock import FileLock
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
@@ -51,7 +52,11 @@ def opened_instance(home: Path) -> Iterator[DagsterInstance]:
 
 def _configured_instance(home: Path) -> DagsterInstance:
     try:
-        return DagsterInstance.from_config(str(home))
+        if all((home / name).exists() for name in RECORDS):
+            return DagsterInstance.from_config(str(home))
+        # The first one makes the records; two that make them at once would fail.
+        with FileLock(home / ".first_use.lock"):
+            return DagsterInstance.from_config(str(home))
     except (yaml.YAMLError, DagsterInvalidConfigError) as error:
         raise ConfigurationError(
             f"the instance cannot be opened: {error}",

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import dagster as dg
 import pytest
 import yaml
-from dagster import DagsterInstance
+from dagster import DagsterInstance, DagsterRunStatus
+from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
 
 from dp_assets.config.errors import Problem
 from dp_assets.orchestration import instance as instance_module
@@ -149,3 +151,32 @@ def test_the_shipped_instance_opens(tmp_path: Path) -> None:
         assert queue is not None
         assert queue.max_concurrent_runs == 2
         assert queue.max_user_code_failure_retries > 0
+
+
+def test_the_queue_never_starts_two_runs_on_one_plate(tmp_path: Path) -> None:
+    (tmp_path / "dagster.yaml").write_text(INSTANCE, encoding="utf-8")
+
+    @dg.job
+    def prepare() -> None: ...
+
+    with DagsterInstance.from_config(str(tmp_path)) as instance:
+
+        def queued(plate: str) -> str:
+            tags = {"dagster/partition": plate}
+            return instance.create_run_for_job(prepare, status=DagsterRunStatus.QUEUED, tags=tags).run_id
+
+        first, second, other = queued("P1"), queued("P1"), queued("P2")
+        daemon = QueuedRunCoordinatorDaemon(interval_seconds=1)
+        limits = instance.get_concurrency_config()
+
+        def started() -> list[str]:
+            return [run.run_id for run in daemon._get_runs_to_dequeue(instance, limits, None)]
+
+        assert started() == [first, other]
+        begun = instance.get_run_by_id(first)
+        assert begun is not None
+        starting = dg.DagsterEvent(dg.DagsterEventType.PIPELINE_STARTING.value, begun.job_name)
+        instance.report_dagster_event(starting, begun.run_id)
+        assert started() == [other]
+        instance.report_run_failed(begun)
+        assert started() == [second, other]
