@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from dp_assets.cli.index import index
 from dp_assets.cli.project_option import existing_project, project_option
 from dp_assets.cli.score import score
 from dp_assets.cli.sweep import sweep
+from dp_assets.cli.ui import ui
 from dp_assets.config.names import asked_lane
 from dp_assets.config.overrides import Overrides
 from dp_assets.orchestration.code_location import project_folder
@@ -37,12 +37,20 @@ def main() -> None:
 @project_option
 def setup() -> None:
     """Make the folders of a project and its Dagster instance; what is there stays as it is."""
-    from dp_assets.orchestration.project_setup import set_up_project
+    from dp_assets.orchestration.project_setup import missing_settings, set_up_project
+    from dp_assets.storage.layout import ProjectLayout
 
     root = project_folder()
     made = set_up_project(root)
     for path in made:
         console.print(f"made {path}")
+    home = ProjectLayout.of(root).dagster_home
+    if missing := missing_settings(home):
+        console.print(
+            f"[yellow]{home / 'dagster.yaml'} is of an earlier version[/yellow] and lacks: "
+            f"{', '.join(missing)}. Copy them from configs/dagster/local.yaml, or move the file away and "
+            "run `dp-assets setup` again; the records of runs stay."
+        )
     console.print(
         f"[green]{root} is ready.[/green] Put images in inputs/images, locations in inputs/locations, "
         "index.csv in inputs/metadata and an experiment (see configs/experiments) in inputs/config; "
@@ -186,35 +194,7 @@ main.add_command(figure)
 main.add_command(import_results)
 main.add_command(index)
 main.add_command(score)
-
-
-@main.command()
-@project_option
-@click.option("--port", type=int, default=3000, show_default=True)
-@click.option("--host", default="127.0.0.1", show_default=True)
-def ui(port: int, host: str) -> None:
-    """Start the Dagster UI on the project (stop it with Ctrl+C)."""
-    from dp_assets.orchestration.project_setup import set_up_project
-    from dp_assets.storage.layout import ProjectLayout
-
-    root = existing_project().resolve()
-    set_up_project(root)
-    home = os.environ.get("DAGSTER_HOME") or str(ProjectLayout.of(root).dagster_home)
-    environment = {**os.environ, "DP_PROJECT": str(root), "DAGSTER_HOME": home}
-    command = [
-        sys.executable,
-        "-m",
-        "dagster",
-        "dev",
-        "-m",
-        "dp_assets.definitions",
-        "-p",
-        str(port),
-        "-h",
-        host,
-    ]
-    console.print(f"http://{host}:{port}")
-    sys.exit(subprocess.call(command, env=environment))
+main.add_command(ui)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from dp_assets.config.overrides import Overrides
 from dp_assets.config.project import Project, ProjectSettings, load_project
 from dp_assets.orchestration.accelerator_resource import AcceleratorResource
 from dp_assets.orchestration.automation.wiring import automation_of
+from dp_assets.orchestration.instance import wait_for_locked_records
 from dp_assets.orchestration.io_managers import io_managers
 from dp_assets.orchestration.jobs import stage_jobs
 from dp_assets.orchestration.lanes import ProjectGraph, project_graph
@@ -46,6 +47,8 @@ def build_defs(project: Path | str, **overrides: Any) -> dg.Definitions:
     ConfigurationError : `project.yaml` is wrong. Wrong experiment files are logged, and only their lanes are
         missing.
     """
+    # Runs of Dagster's own commands and services load the definitions before anything else.
+    wait_for_locked_records()
     root = Path(project).resolve()
     loaded = (
         load_project(root, overrides=Overrides.from_environment(os.environ))

@@ -2,13 +2,10 @@
 
 import os
 import shutil
-import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import yaml
-from dagster import DagsterInstance
 from upath import UPath
 
 from dp_assets.config.errors import ImageFileError, Problem
@@ -19,12 +16,13 @@ from dp_assets.orchestration.doctor_inputs import examine_images, examine_locati
 from dp_assets.orchestration.doctor_profiles import examine_profiles, site_annotations
 from dp_assets.orchestration.examination import Examination, attempt
 from dp_assets.orchestration.experiment_checks import experiment_problems
+from dp_assets.orchestration.instance import damaged_records, opened_instance
 from dp_assets.orchestration.lanes import unavailable
 from dp_assets.orchestration.lost_runs import lost_runs
 from dp_assets.orchestration.network_checks import network_problems
 from dp_assets.orchestration.partitions import PLATES
 from dp_assets.orchestration.project_resource import ProjectResource
-from dp_assets.orchestration.project_setup import INSTANCE_FILE
+from dp_assets.orchestration.project_setup import INSTANCE_FILE, missing_settings
 from dp_assets.storage.atomic import is_local
 from dp_assets.storage.index_file import locate_image, read_index
 from dp_assets.storage.schemas import PLATE
@@ -194,16 +192,13 @@ def _examine_instance(resource: ProjectResource) -> Examination:
             )
         )
         return found
-    try:
-        yaml.safe_load(file.read_text(encoding="utf-8"))
-        with DagsterInstance.from_config(str(home)) as instance:
-            registered = list(instance.get_dynamic_partitions(PLATES))
-            lost = [run.run_id for run in lost_runs(instance)]
-    except (yaml.YAMLError, sqlite3.Error, OSError) as error:
-        found.problems.append(
-            Problem(f"the instance cannot be opened: {error}", str(file), "mend or remove the file")
-        )
+    found.problems += damaged_records(home)
+    if found.problems:
         return found
+    state = attempt(found, lambda: _state_of_instance(home))
+    if state is None:
+        return found
+    registered, lost = state
     if lost:
         found.warnings.append(
             Problem(
@@ -212,8 +207,25 @@ def _examine_instance(resource: ProjectResource) -> Examination:
                 "`dp-assets run` frees it before it starts anything",
             )
         )
-    found.summary = f"{home}, {len(registered)} plates registered"
+    if missing := missing_settings(home):
+        found.warnings.append(
+            Problem(
+                f"{', '.join(missing)}: not set, so that killed runs are not found and started again, or two "
+                "runs may begin the same plate",
+                str(file),
+                "move the file away and run `dp-assets setup`, or copy the settings from "
+                "configs/dagster/local.yaml",
+            )
+        )
+    found.summary = f"{home}, {registered} plates registered"
     return found
+
+
+def _state_of_instance(home: Path) -> tuple[int, list[str]]:
+    """How many plates are registered, and the ids of lost runs."""
+    with opened_instance(home) as instance:
+        registered = len(instance.get_dynamic_partitions(PLATES))
+        return registered, [run.run_id for run in lost_runs(instance)]
 
 
 def _size(count: int) -> str:

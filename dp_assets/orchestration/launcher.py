@@ -1,15 +1,20 @@
 """The run launcher of one machine, which notices when the process of a run is gone."""
 
+import os
 import time
 
 from dagster import DagsterRun
+from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 
+from dp_assets.orchestration.instance import wait_for_locked_records
 from dp_assets.orchestration.lost_runs import Process, run_process
 
-# Between the record that a run has started and its process's first own record lies a moment.
-PATIENCE_SECONDS = 60.0
+# Between the record that a run has started and its process's first own record lies a moment. A daemon
+# replaces a lost code server within a minute, and a killed run can be started again only after that.
+PATIENCE_SECONDS = 75.0
+BACKFILLS_WAIT = "DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR"
 
 
 class CheckedLocalRunLauncher(DefaultRunLauncher):
@@ -20,7 +25,10 @@ class CheckedLocalRunLauncher(DefaultRunLauncher):
 
     def __init__(self, *args: object, **settings: object) -> None:
         super().__init__(*args, **settings)  # type: ignore[arg-type]
-        self._unknown_since: dict[str, float] = {}
+        wait_for_locked_records()
+        # Dagster's daemon fails a backfill when the code cannot be loaded at the moment, unless told to wait.
+        os.environ.setdefault(BACKFILLS_WAIT, "1")
+        self._waiting_since: dict[str, float] = {}
 
     @property
     def supports_check_run_worker_health(self) -> bool:
@@ -30,14 +38,30 @@ class CheckedLocalRunLauncher(DefaultRunLauncher):
     def check_run_worker_health(self, run: DagsterRun) -> CheckRunHealthResult:
         """Whether the process of a started run is there; monitoring fails a run that is not RUNNING."""
         found = run_process(self._instance, run)
-        if found.state is Process.UNKNOWN:
-            first_seen = self._unknown_since.setdefault(run.run_id, time.monotonic())
-            patient = time.monotonic() - first_seen < PATIENCE_SECONDS
-            status = WorkerStatus.RUNNING if patient else WorkerStatus.NOT_FOUND
-            return CheckRunHealthResult(status, found.reason)
-        self._unknown_since.pop(run.run_id, None)
-        status = WorkerStatus.RUNNING if found.state is Process.ALIVE else WorkerStatus.NOT_FOUND
-        return CheckRunHealthResult(status, found.reason)
+        if found.state is Process.ALIVE:
+            self._waiting_since.pop(run.run_id, None)
+            return CheckRunHealthResult(WorkerStatus.RUNNING, found.reason)
+        if (found.state is Process.UNKNOWN or self._is_code_server_gone(run)) and self._is_patient(run):
+            return CheckRunHealthResult(WorkerStatus.RUNNING, found.reason, transient=True)
+        return CheckRunHealthResult(WorkerStatus.NOT_FOUND, found.reason)
+
+    def _is_patient(self, run: DagsterRun) -> bool:
+        now = time.monotonic()
+        return now - self._waiting_since.setdefault(run.run_id, now) < PATIENCE_SECONDS
+
+    def _is_code_server_gone(self, run: DagsterRun) -> bool:
+        """Whether the code server that began the run does not answer.
+
+        Without one, Dagster would give up to start the failed run again, for good.
+        """
+        client = self._get_grpc_client_for_termination(run.run_id)
+        if client is None:
+            return False
+        try:
+            client.ping("")
+        except DagsterUserCodeUnreachableError:
+            return True
+        return False
 
     def get_run_worker_debug_info(
         self,

@@ -1,8 +1,8 @@
 """A mark on a run that lasts exactly as long as the process that executes it.
 
 The mark is a locked file in the instance's folder. The system takes the lock back the moment the process
-ends, however it ends. So the mark needs no clock and no process number: neither a clock set back, nor a number
-given to another process, nor another container on this machine can make a dead run look alive or a live one
+ends, however it ends. So the mark needs no clock and no process number: no clock that is set back, no number
+given to another process, and no other container on this machine can make a dead run look alive, or a live one
 dead.
 """
 

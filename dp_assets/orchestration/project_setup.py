@@ -1,6 +1,10 @@
 """Making the folders of a project (handbook 2.1) and its Dagster instance."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from dp_assets.storage.layout import ProjectLayout
 
@@ -64,6 +68,35 @@ run_retries:
   max_retries: 2
   retry_on_asset_or_op_failure: false
 """
+# What INSTANCE has for runs that are killed or meet; instances of earlier versions lack it.
+NEEDED = (
+    "concurrency.runs.tag_concurrency_limits",
+    "run_queue.max_user_code_failure_retries",
+    "run_launcher",
+    "run_monitoring.free_slots_after_run_end_seconds",
+    "run_retries",
+)
+
+
+def missing_settings(home: Path) -> list[str]:
+    """The settings (dotted keys) that a `dagster.yaml` lacks, without which killed runs are not looked after.
+
+    Other values than the shipped ones are somebody's choice, and so is another storage than SQLite.
+    """
+    file = home / INSTANCE_FILE
+    found = yaml.safe_load(file.read_text(encoding="utf-8")) if file.exists() else None
+    own = found if isinstance(found, dict) else {}
+    if any(key.endswith("storage") for key in own):
+        return []
+    return [name for name in NEEDED if not _has(own, name.split("."))]
+
+
+def _has(settings: Any, keys: Sequence[str]) -> bool:
+    for key in keys:
+        if not isinstance(settings, dict) or key not in settings:
+            return False
+        settings = settings[key]
+    return True
 
 
 def set_up_project(root: Path) -> list[Path]:

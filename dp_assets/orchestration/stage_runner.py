@@ -14,6 +14,7 @@ from dagster import DagsterInstance
 
 from dp_assets.config.errors import ConfigurationError, ProjectError
 from dp_assets.config.inheritance import merged
+from dp_assets.orchestration.instance import opened_instance
 from dp_assets.orchestration.jobs import PLATE_STAGES
 from dp_assets.orchestration.lanes import ProjectGraph
 from dp_assets.orchestration.live_runs import live
@@ -53,7 +54,8 @@ def project_instance(root: Path) -> Iterator[DagsterInstance]:
 
     Raises
     ------
-    ConfigurationError : $DAGSTER_HOME is not a folder.
+    ConfigurationError : $DAGSTER_HOME is not a folder, or its `dagster.yaml` is wrong.
+    StoreError : its records are damaged, or in use by another program for long.
     """
     named = os.environ.get(HOME_VARIABLE)
     home = Path(named or ProjectLayout.of(root).dagster_home).resolve()
@@ -65,7 +67,7 @@ def project_instance(root: Path) -> Iterator[DagsterInstance]:
             where=f"${HOME_VARIABLE}",
             remedy="make it, or unset the variable to use the project's own Dagster instance",
         )
-    with DagsterInstance.from_config(str(home)) as instance:
+    with opened_instance(home) as instance:
         release_lost_runs(instance)
         yield instance
 

@@ -69,7 +69,7 @@ def processes_of(root: Path) -> dict[int, str]:
 
 @dataclass
 class Services:
-    """`dagster dev` on a project: web server, daemon, code server, and the runs that they start.
+    """`dp-assets ui` on a project: web server, daemon, code server, and the runs that they start.
 
     Attributes
     ----------
@@ -85,10 +85,9 @@ class Services:
     def start(self) -> None:
         """Start everything, and wait until the assets are loaded."""
         self.port = _free_port()
-        arguments = ("dev", "-m", "dp_assets.definitions", "-h", "127.0.0.1", "-p", str(self.port))
         with self.log.open("ab") as stream:
             process = subprocess.Popen(
-                command_line("dagster", *arguments),
+                command_line("dp-assets", "ui", "--port", str(self.port)),
                 env=environment_of(self.root),
                 cwd=self.log.parent,
                 stdout=stream,
@@ -97,6 +96,11 @@ class Services:
             )
         self._main.append(process)
         wait_until(self.is_ready, f"the services are up: {self.log}")
+
+    def start_if_gone(self) -> None:
+        """Start everything again when it was killed, as the machine does when it comes up."""
+        if self._main[-1].poll() is not None:
+            self.start()
 
     def is_ready(self) -> bool:
         """Whether the web server answers, and the code is loaded."""
@@ -134,17 +138,25 @@ class Services:
         """How far a backfill is: its status, and its error if there is one."""
         return self.ask(BACKFILL_STATE, id=backfill)["partitionBackfillOrError"]
 
+    def has_ended(self, backfill: str) -> bool:
+        """Whether a backfill is over, one way or the other; services that start again cannot tell."""
+        try:
+            status = self.state_of(backfill)["status"]
+        except (urllib.error.URLError, ConnectionError, TimeoutError):
+            return False
+        return status.startswith(("COMPLETED", "FAIL", "CANCEL"))
+
     def processes(self, kind: str) -> list[int]:
         """The living processes of a kind (`RUN`, `DAEMON`, ...)."""
         return [pid for pid, command in processes_of(self.root).items() if kind in command]
 
-    def kill(self, kind: str) -> None:
-        """Kill every process of a kind, without warning."""
-        found = self.processes(kind)
-        assert found, (kind, processes_of(self.root))
+    def kill(self, *kinds: str) -> None:
+        """Kill every process of some kinds, without warning."""
+        found = [pid for kind in kinds for pid in self.processes(kind)]
+        assert found, (kinds, processes_of(self.root))
         for pid in found:
             os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not set(found) & set(processes_of(self.root)), f"{kind} is gone", 30)
+        wait_until(lambda: not set(found) & set(processes_of(self.root)), f"{kinds} are gone", 30)
 
     def kill_everything(self) -> None:
         """Kill every process of the project at once, as when the machine goes down."""

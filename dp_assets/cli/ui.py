@@ -1,0 +1,74 @@
+"""The command `dp-assets ui`: Dagster's services on a project, started again when they end by themselves."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+import click
+
+from dp_assets.cli.command_group import console
+from dp_assets.cli.project_option import existing_project, project_option
+from dp_assets.orchestration.launcher import BACKFILLS_WAIT
+from dp_assets.orchestration.project_setup import set_up_project
+from dp_assets.storage.layout import ProjectLayout
+
+# Services that end sooner than this, time after time, cannot work: a port in use, a broken installation.
+SHORT_LIFE_SECONDS = 60.0
+SHORT_LIVES = 3
+STOP_SECONDS = 60.0
+
+
+@click.command()
+@project_option
+@click.option("--port", type=int, default=3000, show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True)
+def ui(port: int, host: str) -> None:
+    """Start the Dagster UI on the project (stop it with Ctrl+C)."""
+    root = existing_project().resolve()
+    set_up_project(root)
+    home = os.environ.get("DAGSTER_HOME") or str(ProjectLayout.of(root).dagster_home)
+    environment = {
+        **os.environ,
+        "DP_PROJECT": str(root),
+        "DAGSTER_HOME": home,
+        BACKFILLS_WAIT: "1",
+    }
+    command = [sys.executable, "-m", "dagster", "dev", "-m", "dp_assets.definitions"]
+    # So the daemon itself starts the code server, and starts it anew when it is gone.
+    command += ["--use-legacy-code-server-behavior", "-p", str(port), "-h", host]
+    console.print(f"http://{host}:{port}")
+    sys.exit(_keep_running(command, environment))
+
+
+def _keep_running(command: Sequence[str], environment: Mapping[str, str]) -> int:
+    """Run a command until this process is told to stop; returns the exit code."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    short_lives = 0
+    while short_lives < SHORT_LIVES:
+        began = time.monotonic()
+        # In a session of its own: Ctrl+C reaches it once, from here.
+        process = subprocess.Popen(command, env=environment, start_new_session=True)
+        try:
+            process.wait()
+        except KeyboardInterrupt:
+            return _stop(process)
+        short_lives = short_lives + 1 if time.monotonic() - began < SHORT_LIFE_SECONDS else 0
+        console.print("[yellow]Dagster has ended by itself[/yellow], and is started again")
+    console.print("[red]Dagster keeps ending[/red]: see its messages above")
+    return 1
+
+
+def _stop(process: subprocess.Popen) -> int:
+    process.send_signal(signal.SIGINT)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+    return 0
+
+
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
