@@ -11,6 +11,7 @@ from upath import UPath
 from dp_assets.config.errors import StoreError
 from dp_assets.storage.atomic import atomic_file
 from dp_assets.storage.folders import open_folder
+from dp_assets.storage.remote import open_stored
 from dp_assets.storage.tables import StoredTable, read_provenance
 
 FINGERPRINT_ENTRY = "fingerprint"
@@ -19,13 +20,14 @@ FINGERPRINT_ENTRY = "fingerprint"
 def published_fingerprint(path: Path | UPath) -> str | None:
     """The fingerprint of what lies at `path` (Parquet table, npz file or folder), None if nothing usable.
 
-    A damaged result counts as none, so that it is made again instead of being believed.
+    A damaged result counts as none, so that it is made again instead of being believed. A store that does not
+    answer is an error (StoreAccessError): nothing is known of the result then.
     """
     try:
         if path.suffix == ".parquet":
-            return read_provenance(StoredTable(path).schema()).get("fingerprint") if path.exists() else None
+            return read_provenance(StoredTable(path).schema()).get("fingerprint")
         if path.suffix == ".npz":
-            return str(read_arrays(path)[FINGERPRINT_ENTRY]) if path.exists() else None
+            return str(read_arrays(path)[FINGERPRINT_ENTRY])
         return open_folder(path).fingerprint
     except (StoreError, FileNotFoundError, KeyError, json.JSONDecodeError):
         return None
@@ -41,7 +43,7 @@ def write_arrays(path: Path | UPath, arrays: dict[str, np.ndarray], fingerprint:
 
 def read_arrays(path: Path | UPath) -> dict[str, np.ndarray]:
     """Read an npz file. FileNotFoundError when it is not there; StoreError when it is damaged."""
-    with path.open("rb") as stream:
+    with open_stored(path) as stream:
         try:
             with np.load(stream, allow_pickle=False) as stored:
                 return {name: stored[name] for name in stored.files}
