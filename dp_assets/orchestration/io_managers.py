@@ -39,7 +39,7 @@ class ProjectIOManager(UPathIOManager):
     def make_directory(self, path: UPath) -> None:
         """Object stores have no folders; asking for one would make a bucket whose name is mistyped."""
         if is_local(path):
-            super().make_directory(path)
+            path.mkdir(parents=True, exist_ok=True)
 
     def get_asset_relative_path(self, context: dg.InputContext | dg.OutputContext) -> UPath:
         """The asset's place in the project tree."""

@@ -184,9 +184,10 @@ def tidy_folder(path: Path | UPath) -> None:
         return
     try:
         manifest = _read_manifest(path / MANIFEST)
+        folder = UPath(path)
         with access_errors(str(path)):
-            since = written_at(path.fs.info((path / MANIFEST).path))
-        remove_superseded(UPath(path), manifest[ROOT], manifest.get(PREVIOUS), since)
+            since = written_at(folder.fs.info((folder / MANIFEST).path))
+        remove_superseded(folder, manifest[ROOT], manifest.get(PREVIOUS), since)
     except (StoreAccessError, FileNotFoundError) as error:
         logger.warning("old versions of %s are not removed: %s", path, error)
 

@@ -15,6 +15,7 @@ from upath import UPath
 
 from dp_assets.config.errors import StoreAccessError
 from dp_assets.storage.access_errors import access_errors
+from dp_assets.storage.atomic import WHOLE_OBJECTS
 
 VERSIONS = "versions"
 KEPT_SECONDS = 24 * 3600
@@ -40,12 +41,15 @@ def upload(local: Path, version: UPath) -> None:
     StoreAccessError : the store refuses, or does not answer. What was uploaded stays, for `remove_version`.
     """
     files = sorted(file for file in local.rglob("*") if file.is_file())
-    targets = [(version / file.relative_to(local).as_posix()).path for file in files]
+    targets = [version / file.relative_to(local).as_posix() for file in files]
     if not files:
         return
+    if version.protocol not in WHOLE_OBJECTS:
+        for parent in {target.parent for target in targets}:
+            parent.mkdir(parents=True, exist_ok=True)
     at_once = {"batch_size": FILES_AT_ONCE} if version.fs.async_impl else {}
     with access_errors(str(version)):
-        version.fs.put([str(file) for file in files], targets, **at_once)
+        version.fs.put([str(file) for file in files], [target.path for target in targets], **at_once)
 
 
 def stored_files(folder: UPath) -> dict[str, dict[str, Any]]:
