@@ -1,5 +1,6 @@
 """What a published result was made from, whatever its format."""
 
+import io
 import json
 import zlib
 from pathlib import Path
@@ -9,7 +10,7 @@ import numpy as np
 from upath import UPath
 
 from dp_assets.config.errors import StoreError
-from dp_assets.storage.atomic import atomic_file
+from dp_assets.storage.atomic import write_bytes
 from dp_assets.storage.folders import open_folder
 from dp_assets.storage.remote import open_stored
 from dp_assets.storage.tables import StoredTable, read_provenance
@@ -35,10 +36,10 @@ def published_fingerprint(path: Path | UPath) -> str | None:
 
 def write_arrays(path: Path | UPath, arrays: dict[str, np.ndarray], fingerprint: str) -> None:
     """Write named arrays as a compressed npz file with the fingerprint of what they are made from."""
-    with atomic_file(path) as sink:
-        np.savez_compressed(
-            sink, allow_pickle=False, **{**arrays, FINGERPRINT_ENTRY: np.asarray(fingerprint)}
-        )
+    # Made in memory: a zip file that cannot go back while it is written has other bytes than one that can.
+    sink = io.BytesIO()
+    np.savez_compressed(sink, allow_pickle=False, **{**arrays, FINGERPRINT_ENTRY: np.asarray(fingerprint)})
+    write_bytes(path, sink.getvalue())
 
 
 def read_arrays(path: Path | UPath) -> dict[str, np.ndarray]:

@@ -143,7 +143,10 @@ def test_an_object_that_arrives_short_is_no_copy(
 ) -> None:
     cache, path = ReadCache(tmp_path / "cache", 1000), place / "x"
     path.write_bytes(b"whole content")
-    short = lambda self, remote, local, **_: Path(local).write_bytes(b"whole")  # noqa: E731
+
+    def short(self: object, remote: str, local: str, **_: object) -> None:
+        Path(local).write_bytes(b"whole")
+
     monkeypatch.setattr(type(path.fs), "get_file", short)
     assert cache.open(path) is None
     assert entries(cache) == []
