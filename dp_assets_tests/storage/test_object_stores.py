@@ -58,9 +58,8 @@ def test_an_object_appears_when_it_is_complete(bucket: UPath, s3_server: S3Serve
             stream.write(data[start : start + 2**20])
         assert keys(bucket) == []
     assert keys(bucket) == ["deep/x.bin"]
-    assert (
-        boto3.client("s3").get_object(Bucket=bucket.path.strip("/"), Key="deep/x.bin")["Body"].read() == data
-    )
+    stored = boto3.client("s3").get_object(Bucket=bucket.path.strip("/"), Key="deep/x.bin")
+    assert stored["Body"].read() == data
     assert s3_server.count("DELETE") == 0, "nothing was moved"
     assert unfinished(bucket) == []
 
