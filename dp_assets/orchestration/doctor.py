@@ -134,7 +134,7 @@ def _examine_disk(resource: ProjectResource, index: pa.Table, channels: tuple[st
     found.summary = f"{_size(free)} free, images take {_size(raw)}"
     if not is_local(store):
         found.summary += f", outputs go to {store}"
-        attempt(found, lambda: next(iter(UPath(store).iterdir()), None))
+        attempt(found, UPath(store).exists)
     elif free < needed:
         found.problems.append(
             Problem(

@@ -352,3 +352,44 @@ def test_a_store_that_does_not_answer_is_not_an_empty_one(bucket: UPath, s3_serv
     s3_server.fault = lambda *_: "403 AccessDenied"
     with pytest.raises(StoreAccessError):
         published_fingerprint(path)
+
+
+STREAM = """
+import os, resource, sys
+import numpy as np, pyarrow as pa
+from pathlib import Path
+from upath import UPath
+from dp_assets.storage.folders import FolderWriter, open_folder, publish_folder
+from dp_assets.storage.layout import CacheSettings, ProjectLayout
+from dp_assets.storage.schemas import TableSchema
+from dp_assets.storage.tables import StoredTable, TableStream, write_table
+place, groups, root = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+store = UPath(ProjectLayout.of(root, place, cache=CacheSettings(gigabytes=float(sys.argv[4]))).store)
+part = lambda: pa.table({"x": np.frombuffer(os.urandom(8 * 2**20))})
+stream = TableStream(part().schema, lambda: (part() for _ in range(groups)))
+assert write_table(store / "x.parquet", stream, TableSchema("x", {}, extra="any")) == groups * 2**20
+assert sum(len(table) for table in StoredTable(store / "x.parquet").row_groups()) == groups * 2**20
+def fill(folder):
+    with (folder / "crops.bin").open("wb") as sink:
+        for _ in range(groups):
+            sink.write(os.urandom(8 * 2**20))
+publish_folder(store / "P1", FolderWriter("x", {}, fill))
+assert open_folder(store / "P1").size() == groups * 8 * 2**20
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cache_gigabytes", [0, 1])
+def test_memory_does_not_grow_with_what_is_stored(
+    bucket: UPath, tmp_path: Path, cache_gigabytes: float
+) -> None:
+    def peak(groups: int) -> int:
+        arguments = [str(bucket / "project"), str(groups), str(tmp_path), str(cache_gigabytes)]
+        done = subprocess.run(
+            [sys.executable, "-c", STREAM, *arguments], check=True, timeout=600, capture_output=True, text=True
+        )
+        return int(done.stdout)
+
+    # 320 MB are five uploads' worth of parts; 720 MB would show anything that grows
+    assert peak(90) - peak(40) < 100
