@@ -387,7 +387,11 @@ def test_memory_does_not_grow_with_what_is_stored(
     def peak(groups: int) -> int:
         arguments = [str(bucket / "project"), str(groups), str(tmp_path), str(cache_gigabytes)]
         done = subprocess.run(
-            [sys.executable, "-c", STREAM, *arguments], check=True, timeout=600, capture_output=True, text=True
+            [sys.executable, "-c", STREAM, *arguments],
+            check=True,
+            timeout=600,
+            capture_output=True,
+            text=True,
         )
         return int(done.stdout)
 
