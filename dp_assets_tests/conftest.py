@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from dp_assets_tests.s3_server import bucket, s3_process, s3_server
+
+__all__ = ["bucket", "s3_process", "s3_server"]
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 
 

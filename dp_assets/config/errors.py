@@ -24,7 +24,12 @@ class Problem:
 
 
 class ProjectError(Exception):
-    """Base of every error that a user can cause. Carries one problem or many, reported all at once."""
+    """Base of every error that a user can cause. Carries one problem or many, reported all at once.
+
+    `transient` says that the same attempt may succeed later, without anything being mended.
+    """
+
+    transient = False
 
     def __init__(self, what: str | Sequence[Problem], *, where: str = "", remedy: str = "") -> None:
         if isinstance(what, str):
@@ -55,6 +60,19 @@ class LocationsError(ProjectError):
 
 class StoreError(ProjectError):
     """Something stored under outputs/ is missing, unfinished or damaged."""
+
+
+class StoreAccessError(ProjectError):
+    """The place of outputs or images refuses: no such bucket, no credentials, no permission.
+
+    No `StoreError`: nothing that is stored there is known to be wrong.
+    """
+
+
+class StoreUnreachableError(StoreAccessError):
+    """The place of outputs or images does not answer now: the network, overload, an object just replaced."""
+
+    transient = True
 
 
 class ModelError(ProjectError):

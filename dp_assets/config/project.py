@@ -9,10 +9,11 @@ from pydantic import BeforeValidator, Field
 from dp_assets.config.automation import AutomationSettings, EmailSettings, NotifySettings, SlackSettings
 from dp_assets.config.errors import ConfigurationError, Problem
 from dp_assets.config.experiment import Experiment, load_experiment
-from dp_assets.config.fields import AnyCase, Name, Section, WholeNumber
+from dp_assets.config.fields import AnyCase, Name, Number, Section, WholeNumber
 from dp_assets.config.folders import Folders, with_legacy_paths
 from dp_assets.config.names import lane_name_problem
 from dp_assets.config.overrides import Overrides
+from dp_assets.config.places import place_problem
 from dp_assets.config.reading import ENDINGS, read_document
 from dp_assets.config.sharing import crop_set_conflict, disagreements
 from dp_assets.config.validation import check_settings, nearest_name, section_data
@@ -21,6 +22,7 @@ CONFIG_FOLDER = Path("inputs") / "config"
 PROJECT_FILE = "project.yaml"
 # 16,384 x 16,384: above every camera, below what would fill the memory of a small machine
 MAXIMUM_IMAGE_PIXELS = 2**28
+DEFAULT_CACHE_GIGABYTES = 20.0
 
 
 def _one_or_more(value: object) -> object:
@@ -59,6 +61,17 @@ class ProjectSettings(Section):
         min_length=1,
         description="where outputs go, a folder or URL",
         examples=["s3://bucket/project"],
+    )
+    cache: Name | None = Field(
+        default=None,
+        description="the folder for copies of what was read from object stores, instead of .work/cache",
+        examples=["/scratch/dp-cache"],
+    )
+    cache_gigabytes: Number = Field(
+        default=DEFAULT_CACHE_GIGABYTES,
+        ge=0,
+        description="the size of these copies in gigabytes, 0 for none",
+        examples=[100],
     )
     on_bad_site: Annotated[Literal["fail", "skip"], AnyCase] = Field(
         default="fail", description='"fail" or "skip", for plates with unreadable images', examples=["skip"]
@@ -177,9 +190,20 @@ def _read_project_settings(path: Path) -> ProjectSettings:
             where = f"{section}.{key}".lstrip(".")
             problems.append(Problem(f'unknown key "{key}"', f"{path}: {where}", remedy))
     reading = check_settings(ProjectSettings, document.data, "", str(path))
+    if reading.settings is not None:
+        problems += _place_problems(reading.settings, path)
     if reading.settings is None or problems:
         raise ConfigurationError([*problems, *reading.problems])
     return reading.settings
+
+
+def _place_problems(settings: ProjectSettings, path: Path) -> list[Problem]:
+    """URLs that hold credentials, or whose library is not installed."""
+    named = {name: getattr(settings, name) for name in ("store", "images", "locations", "index")}
+    places = [(name, place) for name, place in named.items() if place is not None]
+    places += [("image_roots", place) for place in settings.image_roots]
+    found = [place_problem(place, f"{path}: {name}") for name, place in places]
+    return [problem for problem in found if problem is not None]
 
 
 def _read_experiments(

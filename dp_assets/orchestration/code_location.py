@@ -67,7 +67,7 @@ def definitions_of(project: Project, graph: ProjectGraph, **overrides: Any) -> d
     resources: dict[str, Any] = {
         "project": resource,
         "accelerator": AcceleratorResource(),
-        **io_managers(resource.root, resource.store),
+        **io_managers(resource.root, resource.store, resource.cache_settings),
         **overrides,
     }
     automation = automation_of(project, graph)

@@ -130,7 +130,10 @@ def _examine_disk(resource: ProjectResource, index: pa.Table, channels: tuple[st
     free = shutil.disk_usage(_nearest_folder(Path(store) if is_local(store) else Path(resource.root))).free
     needed = int(raw * EXPECTED_OUTPUT_SHARE)
     found.summary = f"{_size(free)} free, images take {_size(raw)}"
-    if free < needed:
+    if not is_local(store):
+        found.summary += f", outputs go to {store}"
+        attempt(found, UPath(store).exists)
+    elif free < needed:
         found.problems.append(
             Problem(
                 f"outputs may take {_size(needed)}, but only {_size(free)} are free",

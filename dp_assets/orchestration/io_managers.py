@@ -12,12 +12,14 @@ from dagster import UPathIOManager
 from upath import UPath
 
 from dp_assets.config.errors import ProjectError
+from dp_assets.config.project import DEFAULT_CACHE_GIGABYTES
 from dp_assets.imaging.illumination import IlluminationFunctions
 from dp_assets.orchestration.outputs import FolderOutput, IlluminationOutput, StoredIllumination, TableOutput
 from dp_assets.orchestration.user_errors import failure_of
+from dp_assets.storage.atomic import is_local
 from dp_assets.storage.crop_store import CropStore
-from dp_assets.storage.folders import Folder, open_folder, publish_folder
-from dp_assets.storage.layout import ProjectLayout
+from dp_assets.storage.folders import Folder, open_folder, publish_folder, tidy_folder
+from dp_assets.storage.layout import CacheSettings, ProjectLayout
 from dp_assets.storage.model_folder import ModelFolder
 from dp_assets.storage.published import FINGERPRINT_ENTRY, published_fingerprint, read_arrays, write_arrays
 from dp_assets.storage.schemas import SCHEMAS, TableSchema
@@ -33,6 +35,11 @@ class ProjectIOManager(UPathIOManager):
         super().__init__(UPath(layout.store))
         self._layout = layout
         self._described: dict[str, Any] = {}
+
+    def make_directory(self, path: UPath) -> None:
+        """Object stores have no folders; asking for one would make a bucket whose name is mistyped."""
+        if is_local(path):
+            path.mkdir(parents=True, exist_ok=True)
 
     def get_asset_relative_path(self, context: dg.InputContext | dg.OutputContext) -> UPath:
         """The asset's place in the project tree."""
@@ -101,9 +108,11 @@ class TableIOManager(ProjectIOManager):
 
     def load_from_path(self, context: dg.InputContext, path: UPath) -> pa.Table | StoredTable:
         """The table, or a handle when the input asks for one."""
+        if not (context.definition_metadata or {}).get("lazy"):
+            return read_table(path)
         if not path.exists():
             raise FileNotFoundError(str(path))
-        return StoredTable(path) if (context.definition_metadata or {}).get("lazy") else read_table(path)
+        return StoredTable(path)
 
     @staticmethod
     def _schema(context: dg.OutputContext) -> TableSchema:
@@ -168,8 +177,8 @@ class FolderIOManager(ProjectIOManager):
             obj.writer.finished()
         else:
             published = open_folder(path)
-        size = sum(file.stat().st_size for file in published.path.rglob("*") if file.is_file())
-        self._described = {"bytes": size, **obj.describe(published)}
+            tidy_folder(path)
+        self._described = {"bytes": published.size(), **obj.describe(published)}
 
     def load_from_path(self, context: dg.InputContext, path: UPath) -> Folder | CropStore | ModelFolder:
         """A handle on the published folder."""
@@ -199,16 +208,20 @@ class ProjectIO(dg.ConfigurableIOManagerFactory):
     ----------
     root : the project folder.
     store : where outputs lie (path or fsspec URL); empty for `<root>/outputs`.
+    cache, cache_gigabytes : as in `ProjectResource`.
     kind : "table", "arrays", "folder", "crop_store" or "model".
     """
 
     root: str
     store: str = ""
+    cache: str = ""
+    cache_gigabytes: float = DEFAULT_CACHE_GIGABYTES
     kind: str
 
     def create_io_manager(self, context: dg.InitResourceContext) -> ProjectIOManager:
         """The IO manager of this kind."""
-        return KINDS[self.kind](ProjectLayout.of(Path(self.root), self.store or None))
+        cache = CacheSettings(self.cache or None, self.cache_gigabytes)
+        return KINDS[self.kind](ProjectLayout.of(Path(self.root), self.store or None, cache=cache))
 
 
 KINDS: dict[str, Callable[[ProjectLayout], ProjectIOManager]] = {
@@ -220,6 +233,16 @@ KINDS: dict[str, Callable[[ProjectLayout], ProjectIOManager]] = {
 }
 
 
-def io_managers(root: str, store: str) -> dict[str, ProjectIO]:
-    """Resource key -> IO manager factory, for a project and its store."""
-    return {f"{kind}_io": ProjectIO(root=root, store=store, kind=kind) for kind in KINDS}
+def io_managers(root: str, store: str, cache: CacheSettings | None = None) -> dict[str, ProjectIO]:
+    """Resource key -> IO manager factory, for a project, its store and its cache."""
+    cache = cache or CacheSettings()
+    return {
+        f"{kind}_io": ProjectIO(
+            root=root,
+            store=store,
+            cache=cache.folder or "",
+            cache_gigabytes=cache.gigabytes,
+            kind=kind,
+        )
+        for kind in KINDS
+    }

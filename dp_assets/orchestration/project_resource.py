@@ -10,10 +10,10 @@ from pydantic import create_model
 from upath import UPath
 
 from dp_assets.config.folders import Folders
-from dp_assets.config.project import MAXIMUM_IMAGE_PIXELS, Project
+from dp_assets.config.project import DEFAULT_CACHE_GIGABYTES, MAXIMUM_IMAGE_PIXELS, Project
 from dp_assets.storage.folders import Folder, open_folder
 from dp_assets.storage.index_file import IndexLocation, find_index
-from dp_assets.storage.layout import ProjectLayout
+from dp_assets.storage.layout import CacheSettings, ProjectLayout
 from dp_assets.storage.published import published_fingerprint
 from dp_assets.storage.schemas import PLATE
 from dp_assets.storage.tables import read_table
@@ -34,6 +34,8 @@ class ProjectResource(dg.ConfigurableResource):
     cores : threads for reading and computing; 0 for all.
     maximum_image_pixels : larger images are refused before they are decoded.
     image_roots : folders outside `inputs/images` that may hold images.
+    cache, cache_gigabytes : where copies of what was read from object stores lie, empty for `.work/cache`;
+        and how much of it is kept, 0 for nothing.
     images, locations, index : where they lie, when not in `inputs`; empty for the usual places.
     """
 
@@ -43,6 +45,8 @@ class ProjectResource(dg.ConfigurableResource):
     cores: int = 0
     maximum_image_pixels: int = MAXIMUM_IMAGE_PIXELS
     image_roots: list[str] = []  # noqa: RUF012 (pydantic copies defaults)
+    cache: str = ""
+    cache_gigabytes: float = DEFAULT_CACHE_GIGABYTES
     images: str = ""
     locations: str = ""
     index: str = ""
@@ -63,6 +67,8 @@ class ProjectResource(dg.ConfigurableResource):
             "cores": (int, settings.cores or 0),
             "maximum_image_pixels": (int, settings.maximum_image_pixels),
             "image_roots": (list[str], list(settings.image_roots)),
+            "cache": (str, settings.cache or ""),
+            "cache_gigabytes": (float, float(settings.cache_gigabytes)),
             "images": (str, project.folders.images or ""),
             "locations": (str, project.folders.locations or ""),
             "index": (str, project.folders.index or ""),
@@ -74,7 +80,12 @@ class ProjectResource(dg.ConfigurableResource):
     def layout(self) -> ProjectLayout:
         """Where everything lies."""
         folders = Folders(self.images or None, self.locations or None, self.index or None)
-        return ProjectLayout.of(Path(self.root), self.store or None, folders)
+        return ProjectLayout.of(Path(self.root), self.store or None, folders, self.cache_settings)
+
+    @property
+    def cache_settings(self) -> CacheSettings:
+        """What is kept on this machine of what was read from object stores."""
+        return CacheSettings(self.cache or None, self.cache_gigabytes)
 
     @property
     def workers(self) -> int:

@@ -1,4 +1,4 @@
-"""Errors that a user can cause become Dagster failures that say what, where and what to do; no retries."""
+"""Errors that a user can cause become Dagster failures that say what, where and what to do."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,7 +36,10 @@ def placed(problem: Problem, experiment: Experiment) -> Problem:
 
 
 def failure_of(error: ProjectError) -> dg.Failure:
-    """The failure that Dagster shows for a user's error: the message, and one table row per problem."""
+    """The failure that Dagster shows for a user's error: the message, and one table row per problem.
+
+    Only what may pass by itself may be retried (an object store that does not answer).
+    """
     rows = [
         dg.TableRecord({"what": problem.what, "where": problem.where, "remedy": problem.remedy})
         for problem in error.problems[:SHOWN]
@@ -44,5 +47,5 @@ def failure_of(error: ProjectError) -> dg.Failure:
     return dg.Failure(
         description=str(error),
         metadata={"problems": dg.MetadataValue.table(rows), "problem_count": len(error.problems)},
-        allow_retries=False,
+        allow_retries=error.transient,
     )

@@ -9,7 +9,11 @@ from typing import IO, TypeGuard
 
 from upath import UPath
 
+from dp_assets.storage.access_errors import access_errors
+
 TEMPORARY_MARK = ".tmp"
+WHOLE_OBJECTS = {"s3", "s3a", "gs", "gcs"}
+"""Protocols of stores where an object appears when its upload is completed, and not before."""
 
 
 def is_local(path: Path | UPath) -> TypeGuard[Path]:
@@ -26,21 +30,67 @@ def temporary_sibling(path: Path | UPath) -> Path | UPath:
 def atomic_file(path: Path | UPath) -> Iterator[IO[bytes]]:
     """Open `path` for writing; it appears complete when the block ends, and not at all if the block raises.
 
-    The bytes go to a hidden sibling first. Locally that is flushed to disk and renamed; object stores move it
-    under its name once it is complete.
+    Locally the bytes go to a hidden sibling that is flushed to disk and renamed. On object stores they go
+    straight to the object, which appears when its upload is completed; an upload that is not is given up.
+    Other file systems move a hidden sibling.
+
+    Raises
+    ------
+    StoreAccessError : the object store refuses, or does not answer; what was there stays.
     """
+    if is_local(path):
+        yield from _renamed(path)
+    elif (remote := UPath(path)).protocol in WHOLE_OBJECTS:
+        yield from _uploaded(remote)
+    else:
+        yield from _moved(remote)
+
+
+def _renamed(path: Path) -> Iterator[IO[bytes]]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = temporary_sibling(path)
     try:
         with temporary.open("wb") as stream:
             yield stream
-            if is_local(path):
-                stream.flush()
-                os.fsync(stream.fileno())
-        if is_local(path):
-            os.replace(str(temporary), path)
-        else:
-            path.fs.mv(temporary.path, path.path)  # type: ignore[union-attr]
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(str(temporary), path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def _uploaded(path: UPath) -> Iterator[IO[bytes]]:
+    """Small objects are one request, sent at the end; of large ones the parts are sent as they come."""
+    stream = path.fs.open(path.path, "wb")
+    try:
+        yield stream
+    except BaseException:
+        _give_up(stream)
+        raise
+    try:
+        with access_errors(str(path)):
+            stream.close()
+    except BaseException:
+        _give_up(stream)
+        raise
+
+
+def _give_up(stream: IO[bytes]) -> None:
+    """Drop the parts that were sent, and keep the file object from completing the upload when it is freed."""
+    try:
+        stream.discard()  # type: ignore[attr-defined]
+    finally:
+        stream.closed = True  # type: ignore[misc]
+
+
+def _moved(path: UPath) -> Iterator[IO[bytes]]:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = UPath(temporary_sibling(path))
+    try:
+        with temporary.open("wb") as stream:
+            yield stream
+        path.fs.mv(temporary.path, path.path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

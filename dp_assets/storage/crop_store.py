@@ -10,13 +10,11 @@ cell's own object, 0 elsewhere. Its index says which object that is.
 """
 
 import io
-import os
-import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -24,11 +22,11 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from dp_assets.config.errors import StoreError
-from dp_assets.storage.atomic import is_local
 from dp_assets.storage.crop_codec import CODEC, decode_window, encode_window
 from dp_assets.storage.folders import Folder, open_folder
 from dp_assets.storage.schemas import CROP_INDEX, MASKED_CROP_INDEX, TableSchema
 from dp_assets.storage.tables import read_table
+from dp_assets.storage.window_file import WindowFile
 from dp_assets.storage.work import WorkFolder
 
 WINDOWS = "crops.bin"
@@ -203,8 +201,7 @@ class CropStore:
         """(cells, side, side, channels), with the mask as one more channel where there is one."""
         shape = (self.side, self.side, len(self.channels) + (self.mask_sampling is not None))
         out = np.empty((len(rows), *shape), self.dtype)
-        for position, row in enumerate(rows):
-            data = self._read(int(self._offsets[row]), int(self._lengths[row]))
+        for position, (row, data) in enumerate(zip(rows, self._read(rows), strict=True)):
             try:
                 out[position] = decode_window(data, shape, self.dtype)
             except (RuntimeError, ValueError) as error:
@@ -220,17 +217,19 @@ class CropStore:
         return self.index["length"].to_numpy()
 
     @cached_property
-    def _file(self) -> "_WindowFile":
+    def _file(self) -> WindowFile:
         try:
-            return _WindowFile(self.folder.path / WINDOWS)
+            return WindowFile(self.folder.path / WINDOWS)
         except FileNotFoundError as error:
             raise self._damaged(f"{WINDOWS} is missing") from error
 
-    def _read(self, offset: int, length: int) -> bytes:
-        data = self._file.read(offset, length)
-        if len(data) != length:
-            raise self._damaged(f"{WINDOWS} ends before byte {offset + length}")
-        return data
+    def _read(self, rows: Sequence[int] | np.ndarray) -> Iterator[bytes]:
+        """The encoded windows of some cells, in the order asked for."""
+        ranges = [(int(self._offsets[row]), int(self._lengths[row])) for row in rows]
+        for (offset, length), data in zip(ranges, self._file.read(ranges), strict=True):
+            if len(data) != length:
+                raise self._damaged(f"{WINDOWS} ends before byte {offset + length}")
+            yield data
 
     def _damaged(self, what: str) -> StoreError:
         return StoreError(
@@ -238,31 +237,3 @@ class CropStore:
             where=str(self.folder.path),
             remedy="materialize the single_cells asset of this plate again",
         )
-
-
-class _WindowFile:
-    """Random access to `crops.bin` from many threads: positional reads, or one locked handle where remote."""
-
-    _descriptor: int | None = None
-    _stream: IO[bytes] | None = None
-
-    def __init__(self, path: Path | UPath) -> None:
-        self._lock = threading.Lock()
-        if is_local(path):
-            self._descriptor = os.open(path, os.O_RDONLY)
-        else:
-            self._stream = path.open("rb")
-
-    def read(self, offset: int, length: int) -> bytes:
-        if self._descriptor is not None:
-            return os.pread(self._descriptor, length, offset)
-        assert self._stream is not None
-        with self._lock:
-            self._stream.seek(offset)
-            return self._stream.read(length)
-
-    def __del__(self) -> None:
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-        elif self._stream is not None:
-            self._stream.close()

@@ -1,26 +1,40 @@
 """Folders published as a whole: the manifest comes last, and a folder without one does not exist for readers.
 
 Locally a folder is filled beside its final place and renamed. On object stores, which cannot rename, files go
-under a versioned prefix and the manifest object, written last, points to it.
+under a versioned prefix and the manifest object, written last, points to it. Of two writers at once the last
+manifest counts, and with it the files of its writer alone.
 """
 
 import json
+import logging
 import os
 import shutil
 import tempfile
-import uuid
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from upath import UPath
 
-from dp_assets.config.errors import StoreError
+from dp_assets.config.errors import StoreAccessError, StoreError
+from dp_assets.storage.access_errors import access_errors
 from dp_assets.storage.atomic import is_local, temporary_sibling, write_bytes
+from dp_assets.storage.remote import local_side, read_stored
+from dp_assets.storage.versions import (
+    new_version,
+    remove_superseded,
+    remove_version,
+    stored_files,
+    upload,
+    written_at,
+)
 
 MANIFEST = "MANIFEST.json"
-VERSIONS = "versions"
+ROOT, PREVIOUS = "root", "previous"
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -59,6 +73,12 @@ class Folder:
         """What the content was made from."""
         return self.manifest["fingerprint"]
 
+    def size(self) -> int:
+        """The bytes of all files."""
+        if is_local(self.path):
+            return sum(file.stat().st_size for file in self.path.rglob("*") if file.is_file())
+        return sum(facts["size"] for facts in stored_files(UPath(self.path)).values())
+
 
 def open_folder(path: Path | UPath) -> Folder:
     """Open a published folder.
@@ -69,19 +89,22 @@ def open_folder(path: Path | UPath) -> Folder:
     ------
     FileNotFoundError : nothing was ever published there.
     StoreError : the manifest is damaged.
+    StoreAccessError : the object store refuses, or does not answer.
     """
     place = path
-    if not (path / MANIFEST).exists():
-        if not is_local(path) or path.exists() or not (_previous(path) / MANIFEST).exists():
-            raise FileNotFoundError(f"{path} was never published (no {MANIFEST})")
-        place = _previous(path)
-    manifest = _read_manifest(place / MANIFEST)
-    return Folder(place / manifest["root"] if manifest.get("root") else place, manifest)
+    try:
+        manifest = _read_manifest(path / MANIFEST)
+    except FileNotFoundError:
+        place = _previous(path) if is_local(path) else path
+        if not is_local(path) or path.exists() or not (place / MANIFEST).exists():
+            raise FileNotFoundError(f"{path} was never published (no {MANIFEST})") from None
+        manifest = _read_manifest(place / MANIFEST)
+    return Folder(place / manifest[ROOT] if manifest.get(ROOT) else place, manifest)
 
 
 def _read_manifest(path: Path | UPath) -> dict[str, Any]:
     try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest = json.loads(read_stored(path).decode("utf-8"))
         if not isinstance(manifest, dict) or "fingerprint" not in manifest:
             raise ValueError("it names no fingerprint")
     except ValueError as error:
@@ -94,9 +117,14 @@ def _read_manifest(path: Path | UPath) -> dict[str, Any]:
 
 
 def publish_folder(path: Path | UPath, writer: FolderWriter) -> Folder:
-    """Fill and publish a folder; a folder already there is replaced only when the new one is complete."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Fill and publish a folder; a folder already there is replaced only when the new one is complete.
+
+    Raises
+    ------
+    StoreAccessError : the object store refuses, or does not answer; the former folder is still published.
+    """
     if is_local(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         _publish_locally(path, writer)
     else:
         _publish_under_version(UPath(path), writer)
@@ -109,7 +137,7 @@ def _publish_locally(path: Path, writer: FolderWriter) -> None:
     filling.mkdir()
     try:
         writer.fill(filling)
-        _write_manifest(filling, writer, root=None)
+        _write_manifest(filling, writer)
         if path.exists():
             os.replace(path, _previous(path))
         os.replace(filling, path)
@@ -121,42 +149,61 @@ def _publish_locally(path: Path, writer: FolderWriter) -> None:
 
 
 def _publish_under_version(path: UPath, writer: FolderWriter) -> None:
-    root = f"{VERSIONS}/{uuid.uuid4().hex}"
-    former = _former_root(path)
+    root = new_version()
+    side = local_side(path)
+    if side is not None:
+        side.uploads.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=None if side is None else side.uploads) as name:
+        local = Path(name)
+        writer.fill(local)
+        try:
+            # Nobody looks under this prefix before the manifest points there.
+            upload(local, path / root)
+            former = _former_root(path)
+            _write_manifest(path, writer, {ROOT: root, **({PREVIOUS: former} if former else {})})
+        except BaseException:
+            # When the store does not answer this fails, too; the next publication but one does it then.
+            with suppress(StoreAccessError, OSError):
+                _remove_unpublished(path, root)
+            raise
+    tidy_folder(path)
+
+
+def _remove_unpublished(path: UPath, root: str) -> None:
+    """Remove what was uploaded, unless the manifest did arrive although the store did not say so."""
+    if _former_root(path) != root:
+        remove_version(path / root)
+
+
+def tidy_folder(path: Path | UPath) -> None:
+    """Remove what former publications of a folder left on an object store, when it is old enough.
+
+    Nothing happens locally, nor when the store refuses: what is published is not concerned.
+    """
+    if is_local(path):
+        return
     try:
-        with tempfile.TemporaryDirectory() as name:
-            local = Path(name)
-            writer.fill(local)
-            for file in sorted(local.rglob("*")):
-                if file.is_file():
-                    target = path / root / file.relative_to(local).as_posix()
-                    # Nobody looks under this prefix before the manifest points there.
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    target.fs.put_file(str(file), target.path)
-        _write_manifest(path, writer, root=root)
-    except BaseException:
-        _remove_version(path, root)
-        raise
-    if former:
-        _remove_version(path, former)
+        manifest = _read_manifest(path / MANIFEST)
+        folder = UPath(path)
+        with access_errors(str(path)):
+            since = written_at(folder.fs.info((folder / MANIFEST).path))
+        remove_superseded(folder, manifest[ROOT], manifest.get(PREVIOUS), since)
+    except (StoreAccessError, FileNotFoundError) as error:
+        logger.warning("old versions of %s are not removed: %s", path, error)
 
 
 def _former_root(path: UPath) -> str | None:
     """Where the manifest that is there points; None when there is none, or none that can be read."""
     try:
-        return _read_manifest(path / MANIFEST).get("root")
+        return _read_manifest(path / MANIFEST).get(ROOT)
     except (FileNotFoundError, StoreError):
         return None
 
 
-def _remove_version(path: UPath, root: str) -> None:
-    version = path / root
-    if version.exists():
-        version.fs.rm(version.path, recursive=True)
-
-
-def _write_manifest(path: Path | UPath, writer: FolderWriter, root: str | None) -> None:
-    manifest = {**writer.facts, "fingerprint": writer.fingerprint, **({"root": root} if root else {})}
+def _write_manifest(
+    path: Path | UPath, writer: FolderWriter, versions: Mapping[str, str] | None = None
+) -> None:
+    manifest = {**writer.facts, "fingerprint": writer.fingerprint, **(versions or {})}
     text = json.dumps(manifest, indent=1, sort_keys=True)
     write_bytes(path / MANIFEST, text.encode())
 

@@ -10,8 +10,9 @@ from typing import IO, Literal
 
 from upath import UPath
 
-from dp_assets.config.errors import ImageFileError
+from dp_assets.config.errors import ImageFileError, StoreAccessError
 from dp_assets.storage.fingerprints import DIGEST_BYTES, fingerprint_bytes
+from dp_assets.storage.remote import open_stored
 
 DEFAULT_MAXIMUM_PIXELS = 2**28
 """Largest image read unless the project says otherwise (16,384 x 16,384 pixels): without a limit, a few
@@ -89,10 +90,11 @@ def open_image(path: UPath | Path) -> Iterator[ImageBytes]:
     Raises
     ------
     ImageFileError : the file is missing, empty, or cannot be read.
+    StoreAccessError : the object store refuses, or does not answer: that says nothing about the image.
     """
     with ExitStack() as opened:
         try:
-            stream = opened.enter_context(path.open("rb"))
+            stream = opened.enter_context(open_stored(path))
             size = _size(stream)
             data = stream.read() if size <= IN_MEMORY else stream.read(_START)
         except FileNotFoundError as error:
@@ -162,7 +164,7 @@ def blaming_the_file(what: str, where: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ImageFileError, MemoryError):
+    except (ImageFileError, StoreAccessError, MemoryError):
         raise
     except Exception as error:
         raise ImageFileError(f"{what} ({error})", where=where, remedy=REPLACE) from error

@@ -18,6 +18,7 @@ from dp_assets.config.errors import ImageFileError, ImageIndexError, Problem
 from dp_assets.storage.atomic import is_local
 from dp_assets.storage.csv_strings import read_csv_strings
 from dp_assets.storage.image_planes import WHOLE_FILE, PlaneSelection, split_plane
+from dp_assets.storage.places import place_at
 from dp_assets.storage.schemas import IMAGE_INDEX, PLATE, SITE, SITE_KEY, WELL
 
 INDEX_NAMES = ("index.csv", "index.parquet")
@@ -268,7 +269,7 @@ def why_outside(value: str, image_roots: Sequence[str]) -> str | None:
 def resolve_image(value: str, location: IndexLocation) -> Path | UPath:
     """The file a channel path of the index means."""
     if "://" in value:
-        return UPath(value)
+        return place_at(value)
     if value.startswith("/"):
         return Path(value)
     return location.images / value

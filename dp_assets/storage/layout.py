@@ -6,6 +6,11 @@ from pathlib import Path
 from upath import UPath
 
 from dp_assets.config.folders import Folders
+from dp_assets.config.project import DEFAULT_CACHE_GIGABYTES
+from dp_assets.storage.atomic import is_local
+from dp_assets.storage.places import place_at
+from dp_assets.storage.read_cache import ReadCache
+from dp_assets.storage.remote import LocalSide, make_known
 
 SHARED_PLACES = {
     "image_index": "metadata/image_index",
@@ -18,6 +23,23 @@ SHARED_PLACES = {
 }
 EXPERIMENT_PLACES = {"cell_features": "features"}
 LOCAL_URLS = ("file://", "local://")
+
+
+GIGABYTE = 10**9
+
+
+@dataclass(frozen=True)
+class CacheSettings:
+    """What is kept on this machine of what was read from object stores.
+
+    Attributes
+    ----------
+    folder : where; None for `.work/cache` in the project folder.
+    gigabytes : how much at most; 0 for nothing.
+    """
+
+    folder: str | None = None
+    gigabytes: float = DEFAULT_CACHE_GIGABYTES
 
 
 @dataclass(frozen=True)
@@ -36,20 +58,37 @@ class ProjectLayout:
     folders: Folders = field(default_factory=Folders)
 
     @classmethod
-    def of(cls, root: Path, store: str | None = None, folders: Folders | None = None) -> "ProjectLayout":
-        """The layout of the project at `root`; relative paths are taken from the project folder."""
-        folders = folders or Folders()
-        if store is None:
-            return cls(root, UPath(root / "outputs"), folders)
-        if store.startswith(LOCAL_URLS):
-            # As a plain path, so that publishing renames instead of copying.
-            return cls(root, UPath(UPath(store).path), folders)
-        return cls(root, UPath(store) if "://" in store else UPath(root / store), folders)
+    def of(
+        cls,
+        root: Path,
+        store: str | None = None,
+        folders: Folders | None = None,
+        cache: CacheSettings | None = None,
+    ) -> "ProjectLayout":
+        """The layout of the project at `root`; relative paths are taken from the project folder.
+
+        What lies on an object store is read through the cache from here on, in this process.
+
+        Raises
+        ------
+        ConfigurationError : a URL holds credentials, or the library for it is not installed.
+        """
+        layout = cls(root, _store(root, store), folders or Folders())
+        layout._cache_what_is_remote(cache or CacheSettings())
+        return layout
+
+    def _cache_what_is_remote(self, settings: CacheSettings) -> None:
+        limit = int(settings.gigabytes * GIGABYTE)
+        folder = self.root / settings.folder if settings.folder else self.work / "cache"
+        side = LocalSide(self.work / "uploads", ReadCache(folder, limit) if limit > 0 else None)
+        for place in (self.store, self.images):
+            if not is_local(place):
+                make_known(UPath(place), side)
 
     def _place(self, given: str | None, usual: Path) -> Path | UPath:
         if given is None:
             return usual
-        return UPath(given) if "://" in given else self.root / given
+        return place_at(given) if "://" in given else self.root / given
 
     @property
     def index(self) -> Path | UPath | None:
@@ -100,3 +139,12 @@ class ProjectLayout:
     def work_folder(self, asset: tuple[str, ...], partition: str | None = None) -> Path:
         """The deterministic work folder of an asset, or of one plate of it."""
         return self.work.joinpath(*asset, *([partition] if partition else []))
+
+
+def _store(root: Path, store: str | None) -> Path | UPath:
+    if store is None:
+        return UPath(root / "outputs")
+    if store.startswith(LOCAL_URLS):
+        # As a plain path, so that publishing renames instead of copying.
+        return UPath(UPath(store).path)
+    return place_at(store) if "://" in store else UPath(root / store)

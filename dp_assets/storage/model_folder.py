@@ -1,5 +1,8 @@
 """The model folder: a trained network and a card that says what it is, saw, and expects as input."""
 
+import os
+import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,9 +11,11 @@ from pydantic import ValidationError
 from upath import UPath
 
 from dp_assets.config.errors import StoreError
-from dp_assets.storage.atomic import is_local, write_bytes
+from dp_assets.storage.atomic import atomic_file, is_local
 from dp_assets.storage.folders import Folder, open_folder
 from dp_assets.storage.model_card import ModelCard
+from dp_assets.storage.remote import open_stored, read_stored
+from dp_assets.storage.versions import stored_files
 
 __all__ = [
     "CARD_FILE",
@@ -30,6 +35,7 @@ CARD_FILE = "model_card.json"
 LOG_FILE = "log.csv"
 CHECKPOINTS = "checkpoints"
 TENSORBOARD = "tensorboard"
+UNUSED_SECONDS = 24 * 3600
 
 
 @dataclass(frozen=True)
@@ -51,18 +57,29 @@ class ModelFolder:
         return self.folder.fingerprint
 
     def local_path(self, cache: Path) -> Path:
-        """The folder on this machine; files of a remote store are copied under `cache` once."""
+        """The folder on this machine; of a remote store a copy below `cache`, made once per version.
+
+        Copies of other models that were not asked for in the last day are removed.
+
+        Raises
+        ------
+        StoreAccessError : the store refuses, or does not answer.
+        """
         path = self.folder.path
-        return Path(path) if is_local(path) else _copied(UPath(path), cache / self.fingerprint)
+        return Path(path) if is_local(path) else _copied(UPath(path), cache / path.name)
 
 
 def _copied(source: UPath, target: Path) -> Path:
-    for file in source.rglob("*"):
-        relative = file.path.removeprefix(source.path).lstrip("/")
+    for relative, facts in stored_files(source).items():
         local = target / relative
-        if file.is_file() and not local.exists():
+        if not local.exists() or local.stat().st_size != facts["size"]:
             # Whole or not at all: a copy that was cut off must not be taken for the file the next time.
-            write_bytes(local, file.read_bytes())
+            with open_stored(source / relative) as stream, atomic_file(local) as sink:
+                shutil.copyfileobj(stream, sink)
+    os.utime(target)
+    for other in target.parent.iterdir():
+        if other != target and time.time() - other.stat().st_mtime > UNUSED_SECONDS:
+            shutil.rmtree(other, ignore_errors=True)
     return target
 
 
@@ -74,7 +91,7 @@ def write_card(folder: Path, card: ModelCard) -> None:
 def read_card(path: Path | UPath) -> ModelCard:
     """Read a model card. Raises StoreError when it is missing or damaged."""
     try:
-        return ModelCard.model_validate_json(path.read_text(encoding="utf-8"))
+        return ModelCard.model_validate_json(read_stored(path).decode("utf-8"))
     except (FileNotFoundError, ValidationError, UnicodeDecodeError) as error:
         raise StoreError(
             f"the model card cannot be read: {error}",

@@ -12,6 +12,7 @@ from upath import UPath
 
 from dp_assets.config.errors import StoreError
 from dp_assets.storage.atomic import atomic_file
+from dp_assets.storage.remote import open_stored
 from dp_assets.storage.schemas import TableSchema
 
 PROVENANCE_KEY = b"dp_assets"
@@ -93,7 +94,7 @@ def _dictionary_columns(schema: pa.Schema) -> list[str]:
 
 def read_table(path: Path | UPath, columns: list[str] | None = None) -> pa.Table:
     """Read a Parquet table. Raises FileNotFoundError when it is not there, StoreError when damaged."""
-    with path.open("rb") as stream:
+    with open_stored(path) as stream:
         try:
             return pq.read_table(stream, columns=columns)
         except (pa.ArrowInvalid, OSError) as error:
@@ -113,7 +114,7 @@ class StoredTable:
 
     def schema(self) -> pa.Schema:
         """Columns, types and metadata, without reading rows."""
-        with self.path.open("rb") as stream:
+        with open_stored(self.path) as stream:
             try:
                 return pq.read_schema(stream)
             except (pa.ArrowInvalid, OSError) as error:
@@ -121,7 +122,7 @@ class StoredTable:
 
     def row_count(self) -> int:
         """The number of rows, from the file's footer."""
-        with self.path.open("rb") as stream:
+        with open_stored(self.path) as stream:
             try:
                 return pq.ParquetFile(stream).metadata.num_rows
             except (pa.ArrowInvalid, OSError) as error:
@@ -129,7 +130,7 @@ class StoredTable:
 
     def row_groups(self, columns: list[str] | None = None) -> Iterator[pa.Table]:
         """The row groups in order; memory holds one at a time."""
-        with self.path.open("rb") as stream:
+        with open_stored(self.path) as stream:
             try:
                 file = pq.ParquetFile(stream)
                 for number in range(file.num_row_groups):

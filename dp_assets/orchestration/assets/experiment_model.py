@@ -35,6 +35,7 @@ from dp_assets.orchestration.results import (
 )
 from dp_assets.orchestration.stage_config import StageConfig
 from dp_assets.orchestration.user_errors import user_errors
+from dp_assets.storage.atomic import is_local
 from dp_assets.storage.fingerprints import fingerprint
 from dp_assets.storage.folders import Folder
 from dp_assets.storage.model_folder import LOG_FILE, TENSORBOARD
@@ -309,6 +310,11 @@ def _model_facts(folder: Folder) -> Metadata:
     if log.exists():
         with log.open("rb") as stream:
             facts["curves"] = picture(training_curves(pd.read_csv(stream)), "training curves")
-        facts["tensorboard"] = f"tensorboard --logdir {folder.path / TENSORBOARD}"
+        curves = folder.path / TENSORBOARD
+        if is_local(curves):
+            facts["tensorboard"] = f"tensorboard --logdir {curves}"
+        else:
+            # TensorBoard reads no object stores by itself
+            facts["tensorboard"] = f"copy {curves} to this machine, then: tensorboard --logdir FOLDER"
     facts["model_card"] = dg.MetadataValue.json({k: v for k, v in card.items() if k != "layers"})
     return facts
