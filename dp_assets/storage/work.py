@@ -142,9 +142,9 @@ class WorkFolder:
     def drop(self, unit: str) -> None:
         """Remove a unit."""
         # The record first: files without a record are nothing, a record without its files would be damage.
-        _remove(self.file(unit, RECORD))
+        remove(self.file(unit, RECORD))
         for path in self._parts.glob(f"{unit}*"):
-            _remove(path)
+            remove(path)
 
     def clear(self) -> None:
         """Remove everything in the folder (after publication). The lock file beside it stays."""
@@ -155,7 +155,7 @@ class WorkFolder:
         """Not forced to disk: a record that a power failure takes, or leaves alone, costs one unit."""
         path, seal = self.file(record["unit"], RECORD), _seal(record)
         _remove_unless_file(path)
-        temporary = Path(temporary_sibling(path))
+        temporary = path.with_name(temporary_sibling(path).name)
         try:
             temporary.write_text(json.dumps({"seal": seal, "record": record}), encoding="utf-8")
             os.replace(temporary, path)
@@ -187,7 +187,7 @@ class WorkFolder:
     def _sweep(self) -> None:
         """Remove what a killed run left half written."""
         for path in self._parts.glob(f".*{TEMPORARY_MARK}"):
-            _remove(path)
+            remove(path)
 
 
 def link_or_copy(source: Path, target: Path) -> None:
@@ -218,7 +218,8 @@ def _is_whole(path: Path, length: int, digest: str) -> bool:
         return False
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
+    """Remove whatever lies there: a file, a folder, a link, or nothing."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
@@ -227,7 +228,7 @@ def _remove(path: Path) -> None:
 
 def _remove_unless_file(path: Path) -> None:
     if path.is_dir():
-        _remove(path)
+        remove(path)
 
 
 def _remove_unless_folder(path: Path) -> None:
