@@ -1,4 +1,4 @@
-"""What a machine refuses (full disk, read-only, no permission, ...) as an error that says what to do about it."""
+"""What a machine refuses (full disk, read-only, no permission) as an error that says what to do about it."""
 
 import errno
 import os
