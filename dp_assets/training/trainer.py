@@ -9,12 +9,13 @@ from dp_assets.storage.work import remove
 from dp_assets.training.assembly import Trainee, assemble
 from dp_assets.training.callback_settings import build_callbacks
 from dp_assets.training.cells import LabelledCells
-from dp_assets.training.checkpoint_files import checkpoints_in, publish, remove_unfinished
+from dp_assets.training.checkpoint_files import checkpoints_in, remove_unfinished
 from dp_assets.training.comet_log import CometLog
 from dp_assets.training.earlier_training import earlier_progress
 from dp_assets.training.fine_tuning import read_initial_weights, start_from_checkpoint
 from dp_assets.training.lesson import Lesson, plan_lesson
 from dp_assets.training.mlflow_log import MlflowLog
+from dp_assets.training.network_archive import save_network
 from dp_assets.training.outcome import EpochReport, TrainingOutcome, history_table
 from dp_assets.training.resume_state import Progress, is_whole_archive
 from dp_assets.training.training_log import Service, TrainingLog, flat
@@ -95,7 +96,7 @@ def train_network(
             name or settings.network.name, flat(lesson.parameters(dtype_policy)), done.history
         ):
             finished = run.epochs_after(done)
-        publish(folder / NETWORK_FILE, ".keras", trainee.network.save)
+        save_network(folder / NETWORK_FILE, trainee.network)
     return TrainingOutcome(
         epochs=finished.epochs,
         history=history_table(finished.history),
