@@ -26,7 +26,10 @@ def why_elsewhere(path: Path | UPath, folder: Path | UPath, roots: Sequence[str]
     if not is_local(path):
         return None
     real = os.path.realpath(path)
-    allowed = [*([folder] if is_local(folder) else []), *(root for root in roots if "://" not in root)]
+    allowed: list[str] = [
+        *([str(folder)] if is_local(folder) else []),
+        *(root for root in roots if "://" not in root),
+    ]
     if any(_lies_under(real, os.path.realpath(place)) for place in allowed):
         return None
     return (

@@ -24,12 +24,12 @@ def why_unusable(name: str, pattern: re.Pattern[str]) -> str | None:
         return f"it is longer than {LONGEST_NAME} bytes"
     if "..." in name or name in (".", ".."):
         return "dots in a row name a range or a folder"
+    if not pattern.fullmatch(name):
+        return "it holds characters that file names or partition keys cannot"
     if name != name.strip() or name.endswith("."):
         return "it begins or ends with a space, or ends with a dot, which file systems and programs drop"
     if any(unicodedata.category(character) in _UNSEEN for character in name):
         return "it holds a character that cannot be seen"
-    if not pattern.fullmatch(name):
-        return "it holds characters that file names or partition keys cannot"
     if pattern is PLATE_NAME and _RESERVED.fullmatch(name):
         return "some file systems keep it for a device"
     return None
