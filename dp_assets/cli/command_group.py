@@ -1,6 +1,5 @@
 """Commands whose user errors end in a message, and the console they write to."""
 
-import errno
 import sys
 
 import click
@@ -8,20 +7,10 @@ from rich.console import Console
 from rich.markup import escape
 
 from dp_assets.config.errors import ProjectError
+from dp_assets.config.machine_errors import machine_error
 
 console = Console(highlight=False, soft_wrap=True)
 errors = Console(stderr=True, highlight=False, soft_wrap=True)
-
-# What a machine refuses: no permission, read-only, full, a file where a folder should be.
-MACHINE_ERRORS = (
-    errno.EACCES,
-    errno.EPERM,
-    errno.EROFS,
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.ENOTDIR,
-    errno.EEXIST,
-)
 
 
 class CommandGroup(click.Group):
@@ -34,8 +23,8 @@ class CommandGroup(click.Group):
             errors.print(f"[red]error:[/red] {escape(str(error))}")
             sys.exit(1)
         except OSError as error:
-            if error.errno not in MACHINE_ERRORS:
+            refused = machine_error(error)
+            if refused is None:
                 raise
-            errors.print(f"[red]error:[/red] {escape(f'{error.filename}: {error.strerror}')}")
-            errors.print("    -> check the path, its permissions and the free space of the disk")
+            errors.print(f"[red]error:[/red] {escape(str(refused))}")
             sys.exit(1)

@@ -11,8 +11,9 @@ from dp_assets.cli.project_option import existing_project, project_option
 from dp_assets.config.errors import ImageIndexError
 from dp_assets.config.project import load_project
 from dp_assets.orchestration.project_resource import ProjectResource
-from dp_assets.storage.index_file import INDEX_NAMES, PLATE_NAME, IndexLocation, find_index, why_outside
+from dp_assets.storage.index_file import INDEX_NAMES, IndexLocation, find_index, why_outside
 from dp_assets.storage.index_rows import add_to_index, index_rows
+from dp_assets.storage.names import PLATE_NAME
 from dp_assets.storage.plate_fields import FILE_PATTERN, find_channels, find_fields
 
 

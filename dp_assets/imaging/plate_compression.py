@@ -1,10 +1,7 @@
 """Compressed images of a whole plate: illumination-corrected, stretched, one file per site and channel."""
 
 import io
-import json
-import os
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -15,15 +12,19 @@ import numpy as np
 from dp_assets.config.errors import StoreError
 from dp_assets.imaging.compression import Stretch, compress_channel, scaled_shape
 from dp_assets.imaging.illumination import IlluminationFunctions
+from dp_assets.storage.atomic import is_local
+from dp_assets.storage.earlier_units import EarlierUnits, UnitContent, take_over
 from dp_assets.storage.fingerprints import fingerprint
 from dp_assets.storage.folders import Folder, FolderWriter
 from dp_assets.storage.image_codecs import Codec, encode, ending
 from dp_assets.storage.image_sites import ImageSite, SiteFailure, failures_of, refuse_failures, usable
+from dp_assets.storage.published import read_arrays
 from dp_assets.storage.site_loop import Progress, exhaust, try_each
-from dp_assets.storage.work import WorkFolder
+from dp_assets.storage.work import WorkFolder, link_or_copy
 
 VERSION = "1"
 HISTOGRAMS = "histograms.npz"
+SEAL = "seal"
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,13 @@ def compress_plate(
     on_bad_site: str,
     maximum_pixels: int,
     progress: Progress,
+    earlier: EarlierUnits | None = None,
 ) -> tuple[FolderWriter, list[SiteFailure]]:
     """Compress every usable site; sites finished by an earlier, killed run are taken as they are.
+
+    Parameters
+    ----------
+    earlier : the images published before; its sites of which nothing has changed are taken over.
 
     Returns
     -------
@@ -122,7 +128,8 @@ def compress_plate(
     unread: list[SiteFailure] = []
     corrections = [plan.functions.function(channel) for channel in plan.channels]
     fingerprints = {site.key: plan.site_fingerprint(site) for site in good}
-    todo = [site for site in good if not work.part(fingerprints[site.key], ".json").exists()]
+    kept = take_over(work, fingerprints.values(), earlier, workers)
+    todo = [site for site in good if fingerprints[site.key] not in kept]
 
     def compress(site: ImageSite) -> None:
         _compress_site(plan, site, corrections, work, fingerprints[site.key], maximum_pixels)
@@ -133,12 +140,12 @@ def compress_plate(
     bad = {(failure.well, failure.site) for failure in unread}
     finished = [site for site in good if (site.well, site.site) not in bad]
     refuse_failures(failures, plate=plan.sites[0].plate, finished=len(finished), on_bad_site=on_bad_site)
-    parts = [
-        json.loads(work.part(fingerprints[s.key], ".json").read_text(encoding="utf-8")) for s in finished
-    ]
+    units = [fingerprints[site.key] for site in finished]
+    parts = [work.facts(unit) for unit in units]
+    records = [{**part["record"], SEAL: work.seal(unit)} for part, unit in zip(parts, units, strict=True)]
     writer = FolderWriter(
         fingerprint=plan.fingerprint if not bad else fingerprint(plan.fingerprint, sorted(bad)),
-        facts=_plate_facts(plan, [part["record"] for part in parts], failures),
+        facts=_plate_facts(plan, records, failures),
         fill=lambda folder: _fill(folder, work, parts, ending(plan.codec)),
         finished=work.clear,
     )
@@ -156,6 +163,7 @@ def _compress_site(
     image = site.read(maximum_pixels)
     records = []
     histograms = []
+    files = {}
     for number, channel in enumerate(plan.channels):
         result = compress_channel(
             image[:, :, number],
@@ -167,7 +175,7 @@ def _compress_site(
             lower_limit=float(plan.functions.lower_quantiles[number]),
         )
         data = encode(result.pixels, plan.codec)
-        work.write_part(f"{part}-{number}", ending(plan.codec), data)
+        files[_file_ending(number, ending(plan.codec))] = data
         records.append(
             {
                 "file": plan.names[site.key][number],
@@ -187,8 +195,11 @@ def _compress_site(
         "fingerprint": part,
         "images": records,
     }
-    # Written last: a site counts as finished when its record is there.
-    work.write_part(part, ".json", json.dumps({"record": record, "histograms": histograms}).encode())
+    work.keep(part, files, {"record": record, "histograms": histograms})
+
+
+def _file_ending(channel: int, suffix: str) -> str:
+    return f"-{channel}{suffix}"
 
 
 def _plate_facts(
@@ -212,19 +223,38 @@ def _fill(folder: Path, work: WorkFolder, parts: Sequence[dict[str, Any]], suffi
         for number, image in enumerate(part["record"]["images"]):
             target = folder / image["file"]
             target.parent.mkdir(parents=True, exist_ok=True)
-            _place(work.part(f"{part['record']['fingerprint']}-{number}", suffix), target)
+            link_or_copy(work.file(part["record"]["fingerprint"], _file_ending(number, suffix)), target)
     if parts and parts[0]["histograms"]:
         sink = io.BytesIO()
         np.savez_compressed(sink, histograms=np.asarray([part["histograms"] for part in parts], np.int64))
         (folder / HISTOGRAMS).write_bytes(sink.getvalue())
 
 
-def _place(source: Path, target: Path) -> None:
-    """Give a finished part its final name, without copying where the file system allows it."""
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
+class EarlierImages:
+    """The sites of published compressed images, to be taken over where nothing of them has changed."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+
+    def seals(self) -> dict[str, str]:
+        """Unit -> its seal."""
+        sites = self._folder.manifest["sites"]
+        return {record["fingerprint"]: record[SEAL] for record in sites if SEAL in record}
+
+    def read(self, units: Sequence[str]) -> Iterator[UnitContent]:
+        """The images of some sites and what is recorded of them."""
+        path = self._folder.path
+        histograms = _stored_histograms(self._folder) if (path / HISTOGRAMS).exists() else None
+        sites = self._folder.manifest["sites"]
+        places = {record["fingerprint"]: number for number, record in enumerate(sites)}
+        suffix = ending(self._folder.manifest["codec"])
+        for unit in units:
+            record = {name: value for name, value in sites[places[unit]].items() if name != SEAL}
+            found = [path / image["file"] for image in record["images"]]
+            contents = [Path(file) if is_local(file) else file.read_bytes() for file in found]
+            levels = [] if histograms is None else histograms[places[unit]].tolist()
+            files = {_file_ending(number, suffix): data for number, data in enumerate(contents)}
+            yield UnitContent(unit, files, {"record": record, "histograms": levels})
 
 
 def compressed_sites(folder: Folder, sites: Sequence[ImageSite]) -> list[ImageSite]:
@@ -274,11 +304,15 @@ def controls_distribution(folder: Folder, control_sites: set[tuple[str, str]]) -
             where=str(folder.path),
             remedy="set prepare.compression.stretch to image or plate, then materialize compressed_images",
         )
-    with np.load(io.BytesIO((folder.path / HISTOGRAMS).read_bytes()), allow_pickle=False) as stored:
-        histograms = stored["histograms"]
+    histograms = _stored_histograms(folder)
     chosen = [
         number
         for number, record in enumerate(folder.manifest["sites"])
         if (record["well"], record["site"]) in control_sites
     ]
     return histograms[chosen].sum(axis=0)
+
+
+def _stored_histograms(folder: Folder) -> np.ndarray:
+    """(sites, channels, 256) int64, in the order of the manifest. Raises StoreError when damaged."""
+    return read_arrays(folder.path / HISTOGRAMS)["histograms"]

@@ -19,13 +19,14 @@ from dp_assets.imaging.cropping import (
 from dp_assets.imaging.masks import PlateMasks, crop_masks
 from dp_assets.imaging.normalization import flat_channels
 from dp_assets.storage.crop_codec import CODEC
-from dp_assets.storage.crop_store import (
+from dp_assets.storage.crop_parts import (
+    UNITS,
     assemble_store,
     cells_off_objects,
     flat_cells,
-    has_site_part,
     write_site_part,
 )
+from dp_assets.storage.earlier_units import EarlierUnits, take_over
 from dp_assets.storage.fingerprints import fingerprint
 from dp_assets.storage.folders import FolderWriter
 from dp_assets.storage.image_sites import ImageSite, SiteFailure, failures_of, refuse_failures, usable
@@ -131,8 +132,13 @@ def export_crops(
     on_bad_site: str,
     maximum_pixels: int,
     progress: Progress,
+    earlier: EarlierUnits | None = None,
 ) -> tuple[FolderWriter, list[SiteFailure]]:
     """Cut the cells of every usable site; finished sites of an earlier, killed run are taken as they are.
+
+    Parameters
+    ----------
+    earlier : the store published before; its sites of which nothing has changed are taken over.
 
     Returns
     -------
@@ -147,7 +153,8 @@ def export_crops(
         refuse_failures(failures_of(plan.sites), plate=plan.sites[0].plate, finished=0, on_bad_site="fail")
     unread: list[SiteFailure] = []
     fingerprints = {site.key: plan.site_fingerprint(site) for site in good}
-    todo = [site for site in good if not has_site_part(work, fingerprints[site.key])]
+    kept = take_over(work, fingerprints.values(), earlier, workers)
+    todo = [site for site in good if fingerprints[site.key] not in kept]
 
     def cut(site: ImageSite) -> None:
         _cut_site(plan, site, work, fingerprints[site.key], maximum_pixels)
@@ -258,6 +265,9 @@ def _plate_facts(
         "cells": sum(len(plan.cells_of(site).names) for site in finished),
         "flat_cells": flat_cells(work, parts),
         "sites": len(finished),
+        UNITS: [
+            [site.well, site.site, part, work.seal(part)] for site, part in zip(finished, parts, strict=True)
+        ],
         "failures": [failure.as_dict() for failure in failures],
     }
     if plan.masks is not None:

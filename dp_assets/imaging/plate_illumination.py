@@ -77,7 +77,8 @@ def measure_illumination(
 class _Snapshots:
     """The accumulator's state after so many sites, kept in the work folder.
 
-    Taken only while every site so far was read: a file that fails today may be put right tomorrow.
+    Taken only while every site so far was read: a file that fails today may be put right tomorrow. Each is a
+    unit of its own and the one before goes only when the next is whole, so no kill costs both.
     """
 
     def __init__(self, work: WorkFolder, plate_fingerprint: str) -> None:
@@ -87,13 +88,18 @@ class _Snapshots:
     def save(self, accumulator: IlluminationAccumulator, done: int) -> None:
         sink = io.BytesIO()
         np.savez(sink, allow_pickle=False, sites_done=np.asarray(done), **accumulator.state())
-        self._work.write_part(self._fingerprint, ".npz", sink.getvalue())
+        former = self._work.units(self._fingerprint)
+        unit = f"{self._fingerprint}-{done:08d}"
+        self._work.keep(unit, {".npz": sink.getvalue()})
+        for name in former:
+            if name != unit:
+                self._work.drop(name)
 
     def load(self) -> tuple[IlluminationAccumulator | None, int]:
-        path = self._work.part(self._fingerprint, ".npz")
-        if not path.exists():
+        whole = [unit for unit in self._work.units(self._fingerprint) if self._work.finished(unit)]
+        if not whole:
             return None, 0
-        with np.load(path, allow_pickle=False) as stored:
+        with np.load(self._work.file(whole[-1], ".npz"), allow_pickle=False) as stored:
             state = {name: stored[name] for name in stored.files}
         done = int(state.pop("sites_done"))
         return IlluminationAccumulator.from_state(state), done

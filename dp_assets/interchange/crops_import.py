@@ -13,11 +13,10 @@ from dp_assets.imaging.normalization import flat_channels
 from dp_assets.interchange.crop_list import CropList, ListedCrops
 from dp_assets.interchange.strip_format import OWN, StripFormat, read_alike
 from dp_assets.storage.crop_codec import CODEC
-from dp_assets.storage.crop_store import (
+from dp_assets.storage.crop_parts import (
     assemble_store,
     cells_off_objects,
     flat_cells,
-    has_site_part,
     write_site_part,
 )
 from dp_assets.storage.fingerprints import fingerprint, fingerprint_bytes
@@ -126,7 +125,7 @@ def _import_site(
         listed.centres.tolist(),
         contents,
     )
-    if has_site_part(work, part):
+    if work.finished(part):
         return part
     strips, problems = _attempt(crops, listed, files, lambda path: read_alike(path, form))
     if problems:

@@ -11,11 +11,10 @@ import pyarrow as pa
 from dagster import UPathIOManager
 from upath import UPath
 
-from dp_assets.config.errors import ProjectError
 from dp_assets.config.project import DEFAULT_CACHE_GIGABYTES
 from dp_assets.imaging.illumination import IlluminationFunctions
 from dp_assets.orchestration.outputs import FolderOutput, IlluminationOutput, StoredIllumination, TableOutput
-from dp_assets.orchestration.user_errors import failure_of
+from dp_assets.orchestration.user_errors import user_errors
 from dp_assets.storage.atomic import is_local
 from dp_assets.storage.crop_store import CropStore
 from dp_assets.storage.folders import Folder, open_folder, publish_folder, tidy_folder
@@ -47,17 +46,16 @@ class ProjectIOManager(UPathIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Publish; a problem the user can mend becomes a failure that says how."""
-        try:
+        with user_errors():
             super().handle_output(context, obj)
-        except ProjectError as error:
-            raise failure_of(error) from error
 
     def load_input(self, context: dg.InputContext) -> Any:
         """Load; a missing input says which asset to materialize."""
         try:
-            if (context.definition_metadata or {}).get("fan_in") and context.has_asset_partitions:
-                return self._load_all(context)
-            return super().load_input(context)
+            with user_errors():
+                if (context.definition_metadata or {}).get("fan_in") and context.has_asset_partitions:
+                    return self._load_all(context)
+                return super().load_input(context)
         except FileNotFoundError as error:
             key = context.asset_key.to_user_string()
             plate = (
@@ -69,8 +67,6 @@ class ProjectIOManager(UPathIOManager):
                 f"{key}{plate} is not there ({error})\n    -> materialize {key}{plate} first",
                 allow_retries=False,
             ) from None
-        except ProjectError as error:
-            raise failure_of(error) from error
 
     def _load_all(self, context: dg.InputContext) -> dict[str, Any]:
         """Every plate that is there, by name; plates that are not yet made are left out."""

@@ -5,6 +5,7 @@ from typing import Any
 
 import dagster as dg
 
+from dp_assets.config.errors import StoreError
 from dp_assets.orchestration.outputs import FolderOutput, Metadata, unchanged
 from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.orchestration.results import failure_table, sites_check, stored_failures
@@ -17,7 +18,7 @@ def plate_folder_result(
     config: StageConfig,
     project: ProjectResource,
     content: str,
-    make: Callable[[], FolderWriter],
+    make: Callable[[Folder | None], FolderWriter],
     describe: Callable[[Folder], Metadata],
     judge: Callable[[Mapping[str, Any]], dg.AssetCheckResult],
 ) -> dg.MaterializeResult:
@@ -27,14 +28,15 @@ def plate_folder_result(
     ----------
     content : fingerprint of what the folder is made from. The data version is that of what was made: another
         one when sites had to be left out.
-    make : does the work in the asset's work folder, which is locked meanwhile.
+    make : does the work in the asset's work folder, which is locked meanwhile. It is given the published
+        folder, to take over sites of which nothing has changed; None when there is none, and with `force`.
     describe : metadata made from the published folder.
     judge : the stage's own check, made from the manifest.
     """
     writer = None
     if config.force or not project.is_current(context, "", content):
         with project.work(context).locked():
-            writer = make()
+            writer = make(None if config.force else _published(context, project))
     manifest = writer.facts if writer else project.published_folder(context).manifest
     failures = stored_failures(manifest["failures"])
     recomputed = unchanged(writer is not None)
@@ -45,3 +47,11 @@ def plate_folder_result(
         data_version=dg.DataVersion(writer.fingerprint if writer else content),
         check_results=[sites_check(failures), judge(manifest)],
     )
+
+
+def _published(context: dg.AssetExecutionContext, project: ProjectResource) -> Folder | None:
+    """The published folder; None when there is none that can be read."""
+    try:
+        return project.published_folder(context)
+    except (FileNotFoundError, StoreError):
+        return None

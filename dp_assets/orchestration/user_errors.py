@@ -8,6 +8,7 @@ import dagster as dg
 
 from dp_assets.config.errors import Problem, ProjectError
 from dp_assets.config.experiment import Experiment
+from dp_assets.config.machine_errors import machine_error
 
 SHOWN = 25
 _SECTIONS = ("profiles", "evaluation", "features")
@@ -16,6 +17,8 @@ _SECTIONS = ("profiles", "evaluation", "features")
 @contextmanager
 def user_errors(experiment: Experiment | None = None) -> Iterator[None]:
     """Turn a ProjectError of the block into a `dagster.Failure` with every problem in its metadata.
+
+    What the machine refuses (full disk, no permission, read-only) is such an error, too.
 
     Parameters
     ----------
@@ -27,6 +30,13 @@ def user_errors(experiment: Experiment | None = None) -> Iterator[None]:
         if experiment is None:
             raise failure_of(error) from error
         raise failure_of(type(error)([placed(problem, experiment) for problem in error.problems])) from error
+    except dg.Failure:
+        raise
+    except Exception as error:
+        refused = machine_error(error)
+        if refused is None:
+            raise
+        raise failure_of(refused) from error
 
 
 def placed(problem: Problem, experiment: Experiment) -> Problem:
@@ -38,7 +48,7 @@ def placed(problem: Problem, experiment: Experiment) -> Problem:
 def failure_of(error: ProjectError) -> dg.Failure:
     """The failure that Dagster shows for a user's error: the message, and one table row per problem.
 
-    Only what may pass by itself may be retried (an object store that does not answer).
+    Only what may pass by itself may be retried: a store that does not answer, a disk that failed once.
     """
     rows = [
         dg.TableRecord({"what": problem.what, "where": problem.where, "remedy": problem.remedy})

@@ -1,6 +1,7 @@
 """Features of every cell of a plate: cells of many sites pooled into full batches, site by site resumable."""
 
 import io
+import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -8,15 +9,19 @@ import numpy as np
 import pyarrow as pa
 
 from dp_assets.profiling.feature_plan import FeaturePlan
+from dp_assets.storage.earlier_units import EarlierUnits, UnitContent, take_over
 from dp_assets.storage.fingerprints import fingerprint
 from dp_assets.storage.image_sites import ImageSite, SiteFailure, failures_of, refuse_failures, usable
 from dp_assets.storage.schemas import CELL, PLATE, SITE, WELL
 from dp_assets.storage.site_loop import Progress, try_each
-from dp_assets.storage.tables import TableStream
+from dp_assets.storage.tables import StoredTable, TableStream
 from dp_assets.storage.work import WorkFolder
 
 CELLS_PER_ROW_GROUP = 16_000
 BATCHES_PER_POOL = 8
+DATA = ".npy"
+UNITS_KEY = b"dp_assets_units"
+"""In the schema metadata: unit, seal and number of cells of every site with cells, in the order of rows."""
 
 
 class Extractor(Protocol):
@@ -36,12 +41,14 @@ def extract_plate(
     on_bad_site: str,
     maximum_pixels: int,
     progress: Progress,
+    earlier: EarlierUnits | None = None,
 ) -> tuple[TableStream, list[SiteFailure]]:
     """Compute the features of every usable site; those that an earlier, killed run finished are kept.
 
     Parameters
     ----------
     load_extractor : called once, when it is known that features are wanted.
+    earlier : the features published before; those of sites of which nothing has changed are taken over.
 
     Returns
     -------
@@ -56,7 +63,8 @@ def extract_plate(
     unread: list[SiteFailure] = []
     parts = {site.key: plan.site_fingerprint(site) for site in good}
     with_cells = [site for site in good if plan.cells_of(site).names]
-    todo = [site for site in with_cells if not work.part(parts[site.key], ".npy").exists()]
+    kept = take_over(work, [parts[site.key] for site in with_cells], earlier, workers)
+    todo = [site for site in with_cells if parts[site.key] not in kept]
     extractor = load_extractor()
     crops = try_each(
         todo,
@@ -67,16 +75,20 @@ def extract_plate(
         done=len(with_cells) - len(todo),
     )
     for site, features in _pooled(crops, extractor, plan.batch_size * BATCHES_PER_POOL):
-        sink = io.BytesIO()
-        np.save(sink, features, allow_pickle=False)
-        work.write_part(parts[site.key], ".npy", sink.getvalue())
+        work.keep(parts[site.key], {DATA: _as_bytes(features)})
     failures = [*failures_of(plan.sites), *unread]
     bad = {(failure.well, failure.site) for failure in unread}
     finished = [site for site in with_cells if (site.well, site.site) not in bad]
     refuse_failures(failures, plate=plan.sites[0].plate, finished=len(finished), on_bad_site=on_bad_site)
     names = plan.feature_names(extractor.dimension)
     identity = [pa.field(name, pa.string()) for name in (PLATE, WELL, SITE, CELL)]
-    schema = pa.schema([*identity, *(pa.field(name, pa.float32()) for name in names)])
+    units = [
+        [parts[site.key], work.seal(parts[site.key]), len(plan.cells_of(site).names)] for site in finished
+    ]
+    schema = pa.schema(
+        [*identity, *(pa.field(name, pa.float32()) for name in names)],
+        metadata={UNITS_KEY: json.dumps(units).encode()},
+    )
     stream = TableStream(
         schema=schema,
         row_groups=lambda: _row_groups(plan, finished, parts, work, schema),
@@ -147,7 +159,7 @@ def _group_table(
     schema: pa.Schema,
 ) -> pa.Table:
     features = np.concatenate(
-        [np.load(work.part(parts[site.key], ".npy"), allow_pickle=False) for site in sites]
+        [np.load(work.file(parts[site.key], DATA), allow_pickle=False) for site in sites]
     )
     identity = [
         [site.plate for site in sites for _ in plan.cells_of(site).names],
@@ -161,3 +173,41 @@ def _group_table(
         *(pa.array(column) for column in columns),
     ]
     return pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _as_bytes(features: np.ndarray) -> bytes:
+    sink = io.BytesIO()
+    np.save(sink, np.ascontiguousarray(features, np.float32), allow_pickle=False)
+    return sink.getvalue()
+
+
+class EarlierFeatures:
+    """The sites of a published table of features, to be taken over where nothing of them has changed."""
+
+    def __init__(self, table: StoredTable) -> None:
+        self._table = table
+
+    def _named(self) -> list[tuple[str, str, int]]:
+        stored = (self._table.schema().metadata or {}).get(UNITS_KEY, b"[]")
+        return [(unit, seal, cells) for unit, seal, cells in json.loads(stored)]
+
+    def seals(self) -> dict[str, str]:
+        """Unit -> its seal."""
+        return {unit: seal for unit, seal, _ in self._named()}
+
+    def read(self, units: Sequence[str]) -> Iterator[UnitContent]:
+        """The features of some sites; memory holds one row group at a time."""
+        wanted = set(units)
+        waiting = iter(self._named())
+        for group in self._table.row_groups():
+            numbers = [name for name in group.column_names if not name.startswith("Metadata_")]
+            features = np.stack([group[name].to_numpy() for name in numbers], axis=1)
+            start = 0
+            while start < len(features):
+                # Sites do not reach over the end of a row group.
+                unit, _, cells = next(waiting, ("", "", 0))
+                if not cells:
+                    return
+                if unit in wanted:
+                    yield UnitContent(unit, {DATA: _as_bytes(features[start : start + cells])})
+                start += cells

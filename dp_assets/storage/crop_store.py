@@ -3,116 +3,36 @@
 A store is a published folder: `crops.bin` (windows one after the other), `index.parquet` (where each cell's
 window lies, where it came from and where the true centre is) and the manifest. No labels and no splits: those
 may change without touching a pixel. Resampling to the crop a network sees, masking and normalisation happen
-when crops are read.
+when crops are read. Written by `crop_parts`.
 
 A store of masked cells holds one more plane after the channels of every window: 255 on the pixels of the
 cell's own object, 0 elsewhere. Its index says which object that is.
 """
 
-import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from upath import UPath
 
 from dp_assets.config.errors import StoreError
-from dp_assets.storage.crop_codec import CODEC, decode_window, encode_window
+from dp_assets.storage.crop_codec import CODEC, decode_window
 from dp_assets.storage.folders import Folder, open_folder
 from dp_assets.storage.schemas import CROP_INDEX, MASKED_CROP_INDEX, TableSchema
 from dp_assets.storage.tables import read_table
 from dp_assets.storage.window_file import WindowFile
-from dp_assets.storage.work import WorkFolder
 
 WINDOWS = "crops.bin"
 INDEX = "index.parquet"
 
 
-def empty_index(*, masked: bool = False) -> pa.Table:
-    """The index of a store without cells."""
-    required = _index_schema(masked).required
-    return pa.schema([pa.field(name, kind) for name, (kind, _) in required.items()]).empty_table()
-
-
-def _index_schema(masked: bool) -> TableSchema:
+def index_schema(masked: bool) -> TableSchema:
+    """The schema of the index, of masked cells or not."""
     return MASKED_CROP_INDEX if masked else CROP_INDEX
-
-
-def write_site_part(work: WorkFolder, fingerprint: str, windows: np.ndarray, columns: dict[str, Any]) -> None:
-    """Store one site's windows in the work folder.
-
-    Parameters
-    ----------
-    windows : (cells, side, side, channels), uint8 or uint16; of masked cells with the mask as last plane.
-    columns : the index columns except `offset` and `length`, one value per cell; of masked cells with
-        `object`.
-    """
-    encoded = [encode_window(window) for window in windows]
-    lengths = [len(data) for data in encoded]
-    offsets = np.cumsum([0, *lengths])[:-1]
-    types = {name: kind for name, (kind, _) in _index_schema("object" in columns).required.items()}
-    data = {**columns, "offset": offsets, "length": lengths}
-    index = pa.table({name: pa.array(data[name], kind) for name, kind in types.items()})
-    work.write_part(fingerprint, ".bin", b"".join(encoded))
-    sink = io.BytesIO()
-    pq.write_table(index, sink)
-    # The index is written last: a part counts as finished when its index is there.
-    work.write_part(fingerprint, ".parquet", sink.getvalue())
-
-
-def has_site_part(work: WorkFolder, fingerprint: str) -> bool:
-    """Whether the site with this fingerprint is finished."""
-    return work.part(fingerprint, ".parquet").exists()
-
-
-def flat_cells(work: WorkFolder, fingerprints: Iterable[str]) -> dict[str, int]:
-    """Cells of one grey level in some channel: channels (comma-joined) -> how many, over finished sites."""
-    counts: dict[str, int] = {}
-    for fingerprint in fingerprints:
-        for channels in read_table(work.part(fingerprint, ".parquet"))["flat_channels"].to_pylist():
-            if channels:
-                counts[channels] = counts.get(channels, 0) + 1
-    return counts
-
-
-def cells_off_objects(work: WorkFolder, fingerprints: Iterable[str]) -> tuple[int, int]:
-    """How many masked cells of finished sites lie on no object, and how many share theirs."""
-    outside = shared = 0
-    for fingerprint in fingerprints:
-        objects = read_table(work.part(fingerprint, ".parquet"), ["object"])["object"].to_numpy()
-        _, counts = np.unique(objects[objects > 0], return_counts=True)
-        outside += int((objects <= 0).sum())
-        shared += int(counts[counts > 1].sum())
-    return outside, shared
-
-
-def assemble_store(
-    folder: Path, work: WorkFolder, fingerprints: Iterable[str], *, masked: bool = False
-) -> pa.Table:
-    """Write `crops.bin` and `index.parquet` from site parts, in the order given; return the index.
-
-    Parameters
-    ----------
-    masked : whether the parts are of masked cells.
-    """
-    indexes = [empty_index(masked=masked)]
-    offset = 0
-    with (folder / WINDOWS).open("wb") as sink:
-        for fingerprint in fingerprints:
-            data = work.part(fingerprint, ".bin").read_bytes()
-            part = read_table(work.part(fingerprint, ".parquet"))
-            shifted = pa.array(np.asarray(part["offset"]) + offset, pa.int64())
-            indexes.append(part.set_column(part.schema.get_field_index("offset"), "offset", shifted))
-            sink.write(data)
-            offset += len(data)
-    index = _index_schema(masked).enforce(pa.concat_tables(indexes))
-    pq.write_table(index, folder / INDEX, compression="zstd")
-    return index
 
 
 @dataclass(frozen=True)
@@ -167,7 +87,7 @@ class CropStore:
     @cached_property
     def index(self) -> pa.Table:
         """One row per cell, in the order of the windows (schema `crop index`, or `masked crop index`)."""
-        return _index_schema(self.mask_sampling is not None).enforce(read_table(self.folder.path / INDEX))
+        return index_schema(self.mask_sampling is not None).enforce(read_table(self.folder.path / INDEX))
 
     def __len__(self) -> int:
         return int(self.folder.manifest["cells"])
@@ -223,9 +143,16 @@ class CropStore:
         except FileNotFoundError as error:
             raise self._damaged(f"{WINDOWS} is missing") from error
 
+    def stored_bytes(self, offset: int, length: int) -> bytes:
+        """A piece of `crops.bin`. Raises StoreError when it ends before."""
+        return next(self._pieces([(offset, length)])) if length else b""
+
     def _read(self, rows: Sequence[int] | np.ndarray) -> Iterator[bytes]:
         """The encoded windows of some cells, in the order asked for."""
-        ranges = [(int(self._offsets[row]), int(self._lengths[row])) for row in rows]
+        return self._pieces([(int(self._offsets[row]), int(self._lengths[row])) for row in rows])
+
+    def _pieces(self, ranges: Sequence[tuple[int, int]]) -> Iterator[bytes]:
+        """The bytes of (offset, length) ranges of `crops.bin`."""
         for (offset, length), data in zip(ranges, self._file.read(ranges), strict=True):
             if len(data) != length:
                 raise self._damaged(f"{WINDOWS} ends before byte {offset + length}")

@@ -11,6 +11,7 @@ from typing import IO, Literal
 from upath import UPath
 
 from dp_assets.config.errors import ImageFileError, StoreAccessError
+from dp_assets.storage.allowed_paths import is_special
 from dp_assets.storage.fingerprints import DIGEST_BYTES, fingerprint_bytes
 from dp_assets.storage.remote import open_stored
 
@@ -92,6 +93,12 @@ def open_image(path: UPath | Path) -> Iterator[ImageBytes]:
     ImageFileError : the file is missing, empty, or cannot be read.
     StoreAccessError : the object store refuses, or does not answer: that says nothing about the image.
     """
+    if is_special(path):
+        raise ImageFileError(
+            "it is a pipe, a device or a socket, not a file",
+            where=str(path),
+            remedy="give the path of an image file in the index",
+        )
     with ExitStack() as opened:
         try:
             stream = opened.enter_context(open_stored(path))

@@ -3,6 +3,7 @@
 One row is one field of view; identifiers stay strings throughout, so a site "01" stays "01".
 """
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,16 +19,13 @@ from dp_assets.config.errors import ImageFileError, ImageIndexError, Problem
 from dp_assets.storage.atomic import is_local
 from dp_assets.storage.csv_strings import read_csv_strings
 from dp_assets.storage.image_planes import WHOLE_FILE, PlaneSelection, split_plane
+from dp_assets.storage.names import PLATE_NAME, WELL_OR_SITE_NAME, looks, why_unusable
 from dp_assets.storage.places import place_at
 from dp_assets.storage.schemas import IMAGE_INDEX, PLATE, SITE, SITE_KEY, WELL
 
 INDEX_NAMES = ("index.csv", "index.parquet")
-PLATE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-WELL_OR_SITE_NAME = re.compile(r"[^\x00-\x1f/\\|]+")
 CONTROL_CHARACTER = re.compile(r"[\x00-\x1f]")
 ROW_INDEX_COLUMN = re.compile(r"__index_level_\d+__")
-# Well and site together are part of one file name, and file systems allow 255 bytes.
-LONGEST_NAME = 100
 MOST_PROBLEMS = 50
 
 
@@ -86,6 +84,7 @@ def read_index(location: IndexLocation, channels: Sequence[str]) -> pa.Table:
         problems = [
             *_name_problems(frame, location),
             *_duplicate_problems(frame, location),
+            *_look_alike_problems(frame, location),
             *_path_problems(frame, channels, location),
         ]
     if problems:
@@ -177,7 +176,7 @@ def _name_problems(frame: pd.DataFrame, location: IndexLocation) -> list[Problem
     for column, pattern in ((PLATE, PLATE_NAME), (WELL, WELL_OR_SITE_NAME), (SITE, WELL_OR_SITE_NAME)):
         first = frame[column].drop_duplicates()
         for row, name in zip(first.index, first, strict=True):
-            why = _why_unusable(name, pattern)
+            why = why_unusable(name, pattern)
             if why:
                 found.append(
                     _problem(
@@ -191,16 +190,29 @@ def _name_problems(frame: pd.DataFrame, location: IndexLocation) -> list[Problem
     return found
 
 
-def _why_unusable(name: str, pattern: re.Pattern[str]) -> str | None:
-    if not name:
-        return "it is empty"
-    if len(name.encode()) > LONGEST_NAME:
-        return f"it is longer than {LONGEST_NAME} bytes"
-    if "..." in name or name in (".", ".."):
-        return "dots in a row name a range or a folder"
-    if not pattern.fullmatch(name):
-        return "it holds characters that file names or partition keys cannot"
-    return None
+def _look_alike_problems(frame: pd.DataFrame, location: IndexLocation) -> list[Problem]:
+    """Names that are one and the same for people, or for a file system that does not tell case apart."""
+    found = []
+    told: set[tuple[str, ...]] = set()
+    seen = {name: looks(name) for column in SITE_KEY for name in frame[column].unique()}
+    first: dict[tuple[str, ...], str] = {}
+    for row, key in zip(frame.index, frame[list(SITE_KEY)].itertuples(index=False, name=None), strict=True):
+        for depth, name in enumerate(key):
+            # A well is compared with the other wells of its plate, a site with those of its well.
+            earlier = first.setdefault((*key[:depth], seen[name]), name)
+            if earlier != name and key[: depth + 1] not in told:
+                told.add(key[: depth + 1])
+                found.append(
+                    _problem(
+                        location,
+                        _row(frame, row),
+                        SITE_KEY[depth],
+                        f"{name!a} and {earlier!a} look alike: they differ only in case, or in how "
+                        "Unicode spells the same letters",
+                        "write a name the same way in every row, or give the two different names",
+                    )
+                )
+    return found
 
 
 def _duplicate_problems(frame: pd.DataFrame, location: IndexLocation) -> list[Problem]:
@@ -302,7 +314,7 @@ def locate_image(value: str, location: IndexLocation) -> ImageReference:
     ImageFileError : what stands behind the `#` is no plane.
     """
     whole = resolve_image(value, location)
-    if "#" not in value or (is_local(whole) and whole.exists()):
+    if "#" not in value or (is_local(whole) and os.path.exists(whole)):
         return ImageReference(value, whole, WHOLE_FILE)
     path, selection = split_plane(value)
     return ImageReference(path, resolve_image(path, location), selection)

@@ -23,7 +23,7 @@ from dp_assets.storage.location_columns import (
     plate_column,
     recognise_columns,
 )
-from dp_assets.storage.locations_file import ENDING, check_centres, typed_column
+from dp_assets.storage.locations_file import ENDING, check_centres, refuse_locations_elsewhere, typed_column
 from dp_assets.storage.schemas import CENTER_X, CENTER_Y, PLATE, SITE, WELL
 
 ENDINGS = (".csv", ".parquet")
@@ -47,7 +47,7 @@ class PlateCells:
 
 
 def cells_from_tables(
-    folder: Path | UPath, plate: str, sites: Sequence[tuple[str, str]]
+    folder: Path | UPath, plate: str, sites: Sequence[tuple[str, str]], roots: Sequence[str] = ()
 ) -> PlateCells | None:
     """The cells of a plate, when they are in a table; None when there are no tables, or files per site.
 
@@ -55,6 +55,7 @@ def cells_from_tables(
     ----------
     folder : `inputs/locations`.
     sites : (well, site) of every field of view; rows of other fields are left out.
+    roots : `image_roots` of the project: where links below the folder may lead.
 
     Returns
     -------
@@ -69,6 +70,8 @@ def cells_from_tables(
     tables = _tables(folder)
     if not tables:
         return None
+    for path in tables:
+        refuse_locations_elsewhere(path, folder, roots)
     listed = {path: _columns(path) for path in tables}
     found = [cells for path, columns in listed.items() if (cells := _cells(path, columns, plate)) is not None]
     files = _files_per_site(folder / plate)

@@ -1,5 +1,6 @@
 """Cell locations as other programs write them: inputs/locations/<plate>/<well>-<site>-Nuclei.csv."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pandas as pd
 from upath import UPath
 
 from dp_assets.config.errors import LocationsError, Problem
+from dp_assets.storage.allowed_paths import is_special, why_elsewhere
 from dp_assets.storage.csv_strings import read_csv_strings
 from dp_assets.storage.schemas import CENTER_X, CENTER_Y
 
@@ -60,6 +62,17 @@ def read_locations(path: Path | UPath) -> SiteLocations:
     if frame.empty:
         return SiteLocations(_no_cells(), file_found=True)
     return SiteLocations(frame.reset_index(drop=True).apply(typed_column), file_found=True)
+
+
+def refuse_locations_elsewhere(path: Path | UPath, folder: Path | UPath, roots: Sequence[str]) -> None:
+    """Raise LocationsError where a link leads out of `inputs/locations` and `image_roots`, or to no file."""
+    why = why_elsewhere(path, folder, roots)
+    if why is None and is_special(path):
+        why = "it is a pipe, a device or a socket, not a file"
+    if why:
+        raise LocationsError(
+            why, where=str(path), remedy="put the file itself there, or add its folder to image_roots"
+        )
 
 
 def _no_cells() -> pd.DataFrame:

@@ -18,6 +18,7 @@ from dp_assets.storage.outlines_file import OutlinesListing
 from dp_assets.storage.plate_tables import Progress
 from dp_assets.storage.read_ahead import read_ahead
 from dp_assets.storage.schemas import PLATE, PLATE_OUTLINES, SITE, WELL
+from dp_assets.storage.site_files import refuse_elsewhere
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,9 @@ def describe_plate_outlines(
         if key not in listing.paths:
             return None
         try:
-            return inspect_label_image(resolve_image(listing.paths[key], location), maximum_pixels)
+            file = resolve_image(listing.paths[key], location)
+            refuse_elsewhere(file, location)
+            return inspect_label_image(file, maximum_pixels)
         except ImageFileError as error:
             return error
 

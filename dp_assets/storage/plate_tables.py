@@ -21,7 +21,7 @@ from dp_assets.storage.image_bytes import DEFAULT_MAXIMUM_PIXELS
 from dp_assets.storage.image_planes import Projection
 from dp_assets.storage.index_file import IndexLocation, locate_image, resolve_image
 from dp_assets.storage.location_tables import cells_from_tables
-from dp_assets.storage.locations_file import locations_path, read_locations
+from dp_assets.storage.locations_file import locations_path, read_locations, refuse_locations_elsewhere
 from dp_assets.storage.read_ahead import read_ahead
 from dp_assets.storage.schemas import (
     CELL,
@@ -173,7 +173,12 @@ def annotation_column(name: str) -> str:
 
 
 def collect_locations(
-    plate: str, sites: Sequence[tuple[str, str]], folder: Path | UPath, *, workers: int
+    plate: str,
+    sites: Sequence[tuple[str, str]],
+    folder: Path | UPath,
+    *,
+    workers: int,
+    roots: Sequence[str] = (),
 ) -> pa.Table:
     """All cells of a plate, from a table of the plate or of several, or from one file per site.
 
@@ -181,6 +186,7 @@ def collect_locations(
     ----------
     sites : (well, site) of every field of view, in the order wanted.
     folder : `inputs/locations`.
+    roots : `image_roots` of the project: where links below the folder may lead.
 
     Returns
     -------
@@ -192,9 +198,9 @@ def collect_locations(
     ------
     LocationsError : some file cannot be used; the problems of all files are listed.
     """
-    found = cells_from_tables(folder, plate, sites)
+    found = cells_from_tables(folder, plate, sites, roots)
     if found is None:
-        return _from_files(plate, sites, folder, workers)
+        return _from_files(plate, sites, folder, workers, roots)
     counts = {f"{well}/{site}": 0 for well, site in sites}
     frames = []
     for (well, site), cells in found.frame.groupby([WELL, SITE], sort=False):
@@ -203,12 +209,20 @@ def collect_locations(
     return with_provenance(_stacked(frames), sites=counts, without_file=[], source=found.path.name)
 
 
-def _from_files(plate: str, sites: Sequence[tuple[str, str]], folder: Path | UPath, workers: int) -> pa.Table:
+def _from_files(
+    plate: str,
+    sites: Sequence[tuple[str, str]],
+    folder: Path | UPath,
+    workers: int,
+    roots: Sequence[str],
+) -> pa.Table:
     """The cells of a plate from one file per site."""
 
     def read(key: tuple[str, str]) -> object:
         try:
-            return read_locations(locations_path(folder, plate, *key))
+            path = locations_path(folder, plate, *key)
+            refuse_locations_elsewhere(path, folder, roots)
+            return read_locations(path)
         except LocationsError as error:
             return error
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from upath import UPath
 
 from dp_assets.config.errors import ImageFileError
+from dp_assets.storage.allowed_paths import why_elsewhere
 from dp_assets.storage.image_planes import WHOLE_FILE, Projection, join_plane
 from dp_assets.storage.index_file import IndexLocation, locate_image
 from dp_assets.storage.plane_choice import ChannelRequest
@@ -44,6 +45,7 @@ def files_of_site(
         try:
             found = locate_image(row[channel], location)
             path, file, selection = found.path, found.file, found.selection
+            refuse_elsewhere(file, location)
         except ImageFileError as error:
             problem = error
         here = files.setdefault(path, SiteFile(number, path, file, [], [], [], problem))
@@ -51,6 +53,13 @@ def files_of_site(
         here.values.append(row[channel])
         here.requests.append(ChannelRequest(selection, channel, position, channels, z=z))
     return [replace(file, requests=_with_neighbours(file.requests)) for file in files.values()]
+
+
+def refuse_elsewhere(file: Path | UPath, location: IndexLocation) -> None:
+    """Raise ImageFileError where a symbolic link leads out of the folders that may hold images."""
+    why = why_elsewhere(file, location.images, location.image_roots)
+    if why:
+        raise ImageFileError(why, where=str(file), remedy="add its folder to image_roots, or copy the file")
 
 
 def _with_neighbours(requests: list[ChannelRequest]) -> list[ChannelRequest]:

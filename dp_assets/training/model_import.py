@@ -18,6 +18,7 @@ from dp_assets.storage.model_card import ModelCard
 from dp_assets.storage.model_folder import NETWORK_FILE, card_facts, write_card
 from dp_assets.training.import_plan import ImportPlan
 from dp_assets.training.model_card_making import card_of
+from dp_assets.training.network_archive import save_network
 
 NO_HEADS = frozenset({"features", "encoded", "predictions"})
 """Dense layers of known networks that are no heads of the original program."""
@@ -123,5 +124,5 @@ def _card(plan: ImportPlan, network: keras.Model) -> ModelCard:
 
 
 def _fill(folder: Path, network: keras.Model, card: ModelCard) -> None:
-    network.save(folder / NETWORK_FILE)
+    save_network(folder / NETWORK_FILE, network)
     write_card(folder, card)

@@ -13,6 +13,8 @@ import pandas as pd
 
 from dp_assets.config.errors import StoreError
 from dp_assets.storage.atomic import atomic_file
+from dp_assets.storage.fingerprints import fingerprint_bytes
+from dp_assets.training.resume_state import Progress
 
 FOLDER = "soft_labels"
 ROW = "row"
@@ -76,10 +78,17 @@ class OnlineLabels:
         if start != len(self.soft):
             raise ValueError(f"Expected predictions for {len(self.soft)} cells. Received {start}.")
 
-    def save(self, folder: Path, epoch: int) -> None:
-        """Write the state after an epoch (1-based) into the model folder, for a run that goes on from it."""
-        with atomic_file(_state(folder, epoch)) as stream:
+    def save(self, folder: Path, epoch: int) -> str:
+        """Write the state after an epoch (1-based) into the model folder, for a run that goes on from it.
+
+        Returns
+        -------
+        Digest of the file.
+        """
+        path = _state(folder, epoch)
+        with atomic_file(path) as stream:
             np.save(stream, self.soft)
+        return fingerprint_bytes(path.read_bytes())
 
     def write_table(self, folder: Path, epoch: int, classes: Sequence[str]) -> None:
         """Write `soft_labels/NNNN.csv`: number of the training cell, and its probability of each class."""
@@ -89,6 +98,23 @@ class OnlineLabels:
                 rows = pd.RangeIndex(start, start + len(part), name=ROW)
                 table = pd.DataFrame(part, index=rows, columns=list(classes))
                 stream.write(table.to_csv(header=start == 0, float_format=DIGITS).encode())
+
+
+def check_labels(folder: Path, progress: Progress) -> None:
+    """Refuse to go on with labels that are not what the run left.
+
+    Raises
+    ------
+    StoreError : the file is missing or damaged.
+    """
+    if progress.labels is None:
+        return
+    path = _state(folder, progress.epochs)
+    try:
+        if fingerprint_bytes(path.read_bytes()) != progress.labels:
+            raise _damaged(path, "it is not what the run has written")
+    except OSError as error:
+        raise _damaged(path, str(error)) from error
 
 
 def remove_labels(folder: Path, *, tables: set[int], state: int | None) -> None:

@@ -7,7 +7,7 @@ between the two would resume with the weights of one epoch and the count of anot
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import keras
 import numpy as np
@@ -31,11 +31,13 @@ class Progress:
     history : one entry a finished epoch, oldest first: epoch (1-based), loss, metrics, learning_rate,
         seconds.
     stopped : whether a callback ended the training with the last of these epochs.
+    labels : digest of the file with the labels after these epochs; None where labels do not change.
     """
 
     identity: str
     history: tuple[EpochLog, ...] = ()
     stopped: bool = False
+    labels: str | None = None
 
     @property
     def epochs(self) -> int:
@@ -67,6 +69,8 @@ def save_state(path: Path, model: keras.Model, progress: Progress) -> None:
     arrays = {f"weight_{i:05d}": array for i, array in enumerate(weights)}
     arrays |= {f"optimizer_{i:05d}": array for i, array in enumerate(optimizer)}
     facts = {"identity": progress.identity, "history": progress.history, "stopped": progress.stopped}
+    if progress.labels is not None:
+        facts["labels"] = progress.labels
     text = json.dumps(facts, allow_nan=False)
     arrays[PROGRESS] = np.frombuffer(text.encode(), np.uint8)
     with atomic_file(path) as stream:
@@ -83,11 +87,23 @@ def read_progress(path: Path) -> Progress | None:
     if not path.exists():
         return None
     try:
+        if not is_whole_archive(path):
+            raise ValueError("its content does not fit its checksums")
         with np.load(path, allow_pickle=False) as arrays:
             fields = json.loads(arrays[PROGRESS].tobytes())
-        return Progress(fields["identity"], tuple(fields["history"]), fields.get("stopped", False))
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        history = tuple(fields["history"])
+        return Progress(fields["identity"], history, fields.get("stopped", False), fields.get("labels"))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError, BadZipFile) as error:
         raise _damaged(path, str(error)) from error
+
+
+def is_whole_archive(path: Path) -> bool:
+    """Whether a zip archive (`.npz`, `.keras`) is there and every member fits its checksum."""
+    try:
+        with ZipFile(path) as archive:
+            return archive.testzip() is None
+    except (OSError, EOFError, ValueError, NotImplementedError, BadZipFile):
+        return False
 
 
 def restore_state(path: Path, model: keras.Model) -> None:

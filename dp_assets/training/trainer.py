@@ -5,17 +5,19 @@ from pathlib import Path
 
 from dp_assets.config.stages import TrainingSettings
 from dp_assets.storage.model_folder import NETWORK_FILE
+from dp_assets.storage.work import remove
 from dp_assets.training.assembly import Trainee, assemble
 from dp_assets.training.callback_settings import build_callbacks
 from dp_assets.training.cells import LabelledCells
-from dp_assets.training.checkpoint_files import checkpoints_in, publish, remove_unfinished
+from dp_assets.training.checkpoint_files import checkpoints_in, remove_unfinished
 from dp_assets.training.comet_log import CometLog
 from dp_assets.training.earlier_training import earlier_progress
 from dp_assets.training.fine_tuning import read_initial_weights, start_from_checkpoint
 from dp_assets.training.lesson import Lesson, plan_lesson
 from dp_assets.training.mlflow_log import MlflowLog
+from dp_assets.training.network_archive import save_network
 from dp_assets.training.outcome import EpochReport, TrainingOutcome, history_table
-from dp_assets.training.resume_state import Progress
+from dp_assets.training.resume_state import Progress, is_whole_archive
 from dp_assets.training.training_log import Service, TrainingLog, flat
 from dp_assets.training.training_run import TrainingRun
 from dp_assets.training.training_set import Heads
@@ -76,7 +78,6 @@ def train_network(
         plugin that failed; loss or weights no longer finite (earlier epochs stay).
     ConfigurationError : the Comet key file cannot be used, or the package of a service is not installed.
     DeviceError : not enough memory on the device.
-    StoreError : the state of the former run is damaged.
     """
     lesson = plan_lesson(settings, heads, training, validation, plugins)
     services = _services(comet_key, mlflow)
@@ -85,9 +86,9 @@ def train_network(
     identity = lesson.identity(dtype_policy, content, start_from, imagenet_weights)
     done = earlier_progress(folder, identity, settings.network.epochs)
     finished = done
-    if not (done.finished(settings.network.epochs) and (folder / NETWORK_FILE).exists()):
+    if not (done.finished(settings.network.epochs) and is_whole_archive(folder / NETWORK_FILE)):
         # A model of fewer epochs must not pass for the one that is about to be trained.
-        (folder / NETWORK_FILE).unlink(missing_ok=True)
+        remove(folder / NETWORK_FILE)
         trainee = _trainee(lesson, done, folder, dtype_policy, xla, start_from, imagenet_weights)
         log = TrainingLog(services, folder)
         run = _run(lesson, trainee, folder, progress, log)
@@ -95,7 +96,7 @@ def train_network(
             name or settings.network.name, flat(lesson.parameters(dtype_policy)), done.history
         ):
             finished = run.epochs_after(done)
-        publish(folder / NETWORK_FILE, ".keras", trainee.network.save)
+        save_network(folder / NETWORK_FILE, trainee.network)
     return TrainingOutcome(
         epochs=finished.epochs,
         history=history_table(finished.history),

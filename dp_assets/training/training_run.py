@@ -153,7 +153,7 @@ class TrainingRun:
         if done.epochs in wanted:
             write_checkpoint(self.folder, self.trainee.network, done.epochs)
         if self.labels is not None:
-            self.labels.save(self.folder, done.epochs)
+            done = replace(done, labels=self.labels.save(self.folder, done.epochs))
             if done.epochs in wanted:
                 self.labels.write_table(self.folder, done.epochs, self.lesson.heads[0][1])
         save_state(self.folder / RESUME_FILE, self.trainee.model, done)

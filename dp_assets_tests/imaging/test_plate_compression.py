@@ -26,7 +26,7 @@ from dp_assets.imaging.plate_compression import (
 from dp_assets.storage.folders import FolderWriter, open_folder, publish_folder
 from dp_assets.storage.image_codecs import CODECS, Codec, ending
 from dp_assets.storage.image_sites import ImageSite, SiteFailure
-from dp_assets.storage.work import WorkFolder
+from dp_assets.storage.work import RECORD, WorkFolder
 from dp_assets_tests.golden_stages import PLATES, prepared
 from dp_assets_tests.image_changes import brighten, overwrite, site_pixels, tear
 from dp_assets_tests.made_plates import PLATE, KilledError, MadePlate, ProgressLog, options, tiny_plate
@@ -185,11 +185,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(
     publish_folder(tmp_path / "undisturbed", compress(plan, tmp_path / "other")[0])
     with pytest.raises(KilledError):
         compress(plan, tmp_path / "w", ProgressLog(kill_at))
-    left = [
-        s
-        for s in plan.sites
-        if not WorkFolder(tmp_path / "w").part(plan.site_fingerprint(s), ".json").exists()
-    ]
+    left = [s for s in plan.sites if not WorkFolder(tmp_path / "w").finished(plan.site_fingerprint(s))]
     assert len(left) <= 5 - kill_at
     reads = count_reads(monkeypatch)
     writer, _ = compress(plan, tmp_path / "w")
@@ -205,8 +201,8 @@ def test_a_part_that_was_cut_off_is_made_again(plate: MadePlate, tmp_path: Path)
     plan, work = plan_of(plate.sites()), WorkFolder(tmp_path / "w")
     publish_folder(tmp_path / "first", compress(plan, work.path)[0])
     part = plan.site_fingerprint(plan.sites[2])
-    work.part(part, ".json").unlink()  # what a kill leaves: images without the record
-    work.part(f"{part}-1", ".png").unlink()
+    work.file(part, RECORD).unlink()  # what a kill leaves: images without the record
+    work.file(part, "-1.png").unlink()
     publish_folder(tmp_path / "second", compress(plan, work.path)[0])
     assert contents(tmp_path / "second") == contents(tmp_path / "first")
 

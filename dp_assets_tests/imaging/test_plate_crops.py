@@ -147,9 +147,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(
     with pytest.raises(KilledError):
         export(plan, tmp_path / "w", ProgressLog(kill_at))
     done = {
-        site.well
-        for site in plan.sites
-        if WorkFolder(tmp_path / "w").part(plan.site_fingerprint(site), ".parquet").exists()
+        site.well for site in plan.sites if WorkFolder(tmp_path / "w").finished(plan.site_fingerprint(site))
     }
     assert len(done) >= kill_at
     reads = count_reads(monkeypatch)

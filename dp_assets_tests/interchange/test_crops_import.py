@@ -176,7 +176,7 @@ def test_a_killed_import_goes_on(plate: MadePlate, dataset: Path, tmp_path: Path
     form, work = strip_format(crops, CHANNELS), WorkFolder(tmp_path / "killed")
     with pytest.raises(KilledError):
         import_crops(crops, PLATE, form, work=work, workers=1, progress=kill)
-    assert len(list((work.path / "parts").glob("*.parquet"))) >= 2
+    assert len(list((work.path / "parts").glob("*.unit"))) >= 2
     found = import_crops(crops, PLATE, form, work=work, workers=1)
     publish_folder(tmp_path / "resumed", found.writer)
     assert contents(tmp_path / "resumed") == whole

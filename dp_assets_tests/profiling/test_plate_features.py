@@ -204,7 +204,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(
     with pytest.raises(KilledError):
         extract(plan, tmp_path / "w", extractor, ProgressLog(kill_at))
     work = WorkFolder(tmp_path / "w")
-    left = [site for site in plan.sites if not work.part(plan.site_fingerprint(site), ".npy").exists()]
+    left = [site for site in plan.sites if not work.finished(plan.site_fingerprint(site))]
     assert 0 < len(left) < 10
     reads, progress = count_reads(monkeypatch), ProgressLog()
     stream, _ = extract(plan, tmp_path / "w", extractor, progress)

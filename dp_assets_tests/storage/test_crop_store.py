@@ -10,19 +10,16 @@ from upath import UPath
 
 from dp_assets.config.errors import StoreError
 from dp_assets.storage.crop_codec import CODEC
-from dp_assets.storage.crop_store import (
-    INDEX,
-    WINDOWS,
-    CropStore,
+from dp_assets.storage.crop_parts import (
     assemble_store,
     cells_off_objects,
     empty_index,
     flat_cells,
-    has_site_part,
     write_site_part,
 )
+from dp_assets.storage.crop_store import INDEX, WINDOWS, CropStore
 from dp_assets.storage.folders import FolderWriter, publish_folder
-from dp_assets.storage.work import WorkFolder
+from dp_assets.storage.work import RECORD, WorkFolder
 from dp_assets_tests.storage.stores import KINDS, store
 
 SIDE, CHANNELS = 6, ("DNA", "ER")
@@ -146,16 +143,16 @@ def test_a_store_without_cells(tmp_path: Path) -> None:
     assert crops.windows([]).shape == (0, SIDE, SIDE, 2)
 
 
-def test_a_part_counts_as_finished_when_its_index_is_there(tmp_path: Path) -> None:
+def test_a_part_counts_as_finished_when_its_record_is_there(tmp_path: Path) -> None:
     work = WorkFolder(tmp_path / "w")
     write_site_part(work, "abc", windows(2, 0), columns(2, "1", flat="DNA"))
     write_site_part(work, "def", windows(3, 0), columns(3, "2"))
-    assert has_site_part(work, "abc")
-    assert not has_site_part(work, "ghi")
+    assert work.finished("abc")
+    assert not work.finished("ghi")
     assert flat_cells(work, ["abc", "def"]) == {"DNA": 2}
     assert flat_cells(work, ["def"]) == {}
-    work.part("abc", ".parquet").unlink()  # what a kill between the two files leaves
-    assert not has_site_part(work, "abc")
+    work.file("abc", RECORD).unlink()  # what a kill between the two files leaves
+    assert not work.finished("abc")
 
 
 def test_cells_that_occur_twice_are_refused(tmp_path: Path) -> None:

@@ -69,13 +69,20 @@ def cell_features_asset(experiment: Experiment) -> dg.AssetsDefinition:
         **inputs: Any,
     ) -> dg.MaterializeResult:
         stream = None
+        stored = StoredTable(project.path(tuple(key.path), context.partition_key, ".parquet"))
         with user_errors():
             plan = feature_plan(experiment, settings, context.partition_key, inputs, project, accelerator)
             if config.force or not project.is_current(context, ".parquet", plan.fingerprint):
                 stream = _extract(
-                    context, experiment, settings, plan, inputs["trained_model"], project, accelerator
+                    context,
+                    experiment,
+                    settings,
+                    plan,
+                    inputs["trained_model"],
+                    project,
+                    accelerator,
+                    None if config.force else stored,
                 )
-        stored = StoredTable(project.path(tuple(key.path), context.partition_key, ".parquet"))
         facts = stream.provenance if stream else read_provenance(stored.schema())
         failures = stored_failures(facts["failures"])
         return dg.MaterializeResult(
@@ -146,9 +153,10 @@ def _extract(
     model: ModelFolder,
     project: ProjectResource,
     accelerator: AcceleratorResource,
+    published: StoredTable | None,
 ) -> TableStream:
     accelerator.apply(context.log)
-    from dp_assets.profiling.plate_features import extract_plate
+    from dp_assets.profiling.plate_features import EarlierFeatures, extract_plate
 
     load = extractor_loader(
         context,
@@ -160,7 +168,11 @@ def _extract(
     )
     with project.work(context).locked():
         stream, _ = extract_plate(
-            plan, load, progress=reporter(context, "sites"), **project.site_options(context)
+            plan,
+            load,
+            progress=reporter(context, "sites"),
+            earlier=EarlierFeatures(published) if published else None,
+            **project.site_options(context),
         )
     return stream
 

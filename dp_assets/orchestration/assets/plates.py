@@ -229,7 +229,11 @@ def _cell_locations() -> dg.AssetsDefinition:
         sites = list(dict.fromkeys(zip(*(plate_images[n].to_pylist() for n in (WELL, SITE)), strict=True)))
         with user_errors():
             locations = collect_locations(
-                context.partition_key, sites, project.layout.locations, workers=project.workers
+                context.partition_key,
+                sites,
+                project.layout.locations,
+                workers=project.workers,
+                roots=project.image_roots,
             )
         table, version = identified(locations)
         counts = read_provenance(table.schema)["sites"]

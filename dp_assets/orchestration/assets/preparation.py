@@ -14,7 +14,12 @@ from dp_assets.figures.contact_sheet import contact_sheet
 from dp_assets.figures.illumination import illumination_figure
 from dp_assets.imaging import basic, plate_compression, plate_illumination
 from dp_assets.imaging.illumination import IlluminationFunctions
-from dp_assets.imaging.plate_compression import CompressionPlan, compress_plate, compressed_sites
+from dp_assets.imaging.plate_compression import (
+    CompressionPlan,
+    EarlierImages,
+    compress_plate,
+    compressed_sites,
+)
 from dp_assets.imaging.plate_illumination import illumination_fingerprint, measure_illumination
 from dp_assets.orchestration.assets.plates import GROUP
 from dp_assets.orchestration.outputs import (
@@ -203,8 +208,11 @@ def _compressed_images(
                 config,
                 project,
                 plan.fingerprint,
-                make=lambda: compress_plate(
-                    plan, progress=reporter(context, "sites"), **project.site_options(context)
+                make=lambda published: compress_plate(
+                    plan,
+                    progress=reporter(context, "sites"),
+                    earlier=EarlierImages(published) if published else None,
+                    **project.site_options(context),
                 )[0],
                 describe=lambda folder: _compression_facts(folder, plan),
                 judge=_images_not_flat,

@@ -37,6 +37,7 @@ from dp_assets.orchestration.results import (
 )
 from dp_assets.orchestration.stage_config import StageConfig
 from dp_assets.orchestration.user_errors import user_errors
+from dp_assets.storage.crop_parts import EarlierCrops
 from dp_assets.storage.crop_store import CropStore
 from dp_assets.storage.folders import Folder
 from dp_assets.storage.plate_tables import annotation_column
@@ -95,8 +96,11 @@ def single_cells_asset(settings: CropSettings, label: str | None) -> dg.AssetsDe
                 config,
                 project,
                 plan.fingerprint,
-                make=lambda: export_crops(
-                    plan, progress=reporter(context, "sites"), **project.site_options(context)
+                make=lambda published: export_crops(
+                    plan,
+                    progress=reporter(context, "sites"),
+                    earlier=EarlierCrops(CropStore(published)) if published else None,
+                    **project.site_options(context),
                 )[0],
                 describe=lambda folder: _store_facts(CropStore(folder), project, label),
                 judge=_crops_not_flat,
