@@ -58,7 +58,7 @@ def test_records_that_are_locked_for_a_while_are_waited_for(tiny: Workshop) -> N
     assert done.exit_code == 0, done.output
 
 
-@pytest.mark.parametrize("name", [RUNS, EVENTS])
+@pytest.mark.parametrize("name", [RUNS, pytest.param(EVENTS, marks=pytest.mark.slow)])
 def test_records_that_stay_locked_end_in_a_message_and_the_next_run_goes_on(
     tiny: Workshop, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,7 +75,10 @@ def test_records_that_stay_locked_end_in_a_message_and_the_next_run_goes_on(
     assert done.exit_code == 0, done.output
 
 
-@pytest.mark.parametrize("name", instance_module.RECORDS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name != RUNS)) for name in instance_module.RECORDS],
+)
 def test_damaged_records_are_named_and_results_outlive_them(tiny: Workshop, name: str) -> None:
     with project_instance(tiny.root) as instance:
         tiny.instance = instance
