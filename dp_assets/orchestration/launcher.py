@@ -5,15 +5,16 @@ import time
 
 from dagster import DagsterRun
 from dagster._core.errors import DagsterUserCodeUnreachableError
-from dagster._core.launcher.base import CheckRunHealthResult, WorkerStatus
+from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, WorkerStatus
 from dagster._core.launcher.default_run_launcher import DefaultRunLauncher
 
 from dp_assets.orchestration.instance import wait_for_locked_records
 from dp_assets.orchestration.lost_runs import Process, run_process
 
-# Between the record that a run has started and its process's first own record lies a moment. A daemon
-# replaces a lost code server within a minute, and a killed run can be started again only after that.
-PATIENCE_SECONDS = 75.0
+# Between the record that a run has started and its process's first own record lies a moment.
+PATIENCE_SECONDS = 30.0
+# A daemon replaces a lost code server a minute later; on a busy machine it takes its time to load the code.
+REPLACEMENT_SECONDS = 240.0
 BACKFILLS_WAIT = "DAGSTER_BACKFILL_RETRY_DEFINITION_CHANGED_ERROR"
 
 
@@ -29,6 +30,7 @@ class CheckedLocalRunLauncher(DefaultRunLauncher):
         # Dagster's daemon fails a backfill when the code cannot be loaded at the moment, unless told to wait.
         os.environ.setdefault(BACKFILLS_WAIT, "1")
         self._waiting_since: dict[str, float] = {}
+        self._last_launch = float("-inf")
 
     @property
     def supports_check_run_worker_health(self) -> bool:
@@ -45,9 +47,17 @@ class CheckedLocalRunLauncher(DefaultRunLauncher):
             return CheckRunHealthResult(WorkerStatus.RUNNING, found.reason, transient=True)
         return CheckRunHealthResult(WorkerStatus.NOT_FOUND, found.reason)
 
+    def launch_run(self, context: LaunchRunContext) -> None:
+        """Have a code server begin a run."""
+        super().launch_run(context)
+        self._last_launch = time.monotonic()
+
     def _is_patient(self, run: DagsterRun) -> bool:
         now = time.monotonic()
-        return now - self._waiting_since.setdefault(run.run_id, now) < PATIENCE_SECONDS
+        since = self._waiting_since.setdefault(run.run_id, now)
+        # A daemon that has just started has a code server; the one that launched the run has to replace it.
+        patience = REPLACEMENT_SECONDS if run.run_id in self._run_ids else PATIENCE_SECONDS
+        return self._last_launch <= since and now - since < patience
 
     def _is_code_server_gone(self, run: DagsterRun) -> bool:
         """Whether the code server that began the run does not answer.

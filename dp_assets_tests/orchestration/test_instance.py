@@ -9,17 +9,20 @@ from pathlib import Path
 import dagster as dg
 import pytest
 import yaml
-from dagster import DagsterInstance, DagsterRunStatus
-from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
+from dagster import DagsterInstance
+from dagster._utils.tags import TagConcurrencyLimitsCounter
+from sqlalchemy.exc import IntegrityError
 
 from dp_assets.config.errors import Problem
 from dp_assets.orchestration import instance as instance_module
 from dp_assets.orchestration.doctor import examine
 from dp_assets.orchestration.examination import Examination
+from dp_assets.orchestration.partitions import PLATES, register_plates
 from dp_assets.orchestration.project_setup import INSTANCE, NEEDED, missing_settings, set_up_project
 from dp_assets.orchestration.stage_runner import project_instance
 from dp_assets_tests.orchestration.materializing import Workshop, call, contents
 
+RECORDS = instance_module.RECORDS
 RUNS, EVENTS = "history/runs.db", "history/runs/index.db"
 # Dagster's own patience with the records of runs ends after 5 s.
 LONGER_THAN_DAGSTER_WAITS = 6.0
@@ -58,7 +61,7 @@ def test_records_that_are_locked_for_a_while_are_waited_for(tiny: Workshop) -> N
     assert done.exit_code == 0, done.output
 
 
-@pytest.mark.parametrize("name", [RUNS, EVENTS])
+@pytest.mark.parametrize("name", [RUNS, pytest.param(EVENTS, marks=pytest.mark.slow)])
 def test_records_that_stay_locked_end_in_a_message_and_the_next_run_goes_on(
     tiny: Workshop, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -75,7 +78,10 @@ def test_records_that_stay_locked_end_in_a_message_and_the_next_run_goes_on(
     assert done.exit_code == 0, done.output
 
 
-@pytest.mark.parametrize("name", instance_module.RECORDS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name != RUNS)) for name in instance_module.RECORDS],
+)
 def test_damaged_records_are_named_and_results_outlive_them(tiny: Workshop, name: str) -> None:
     with project_instance(tiny.root) as instance:
         tiny.instance = instance
@@ -156,27 +162,30 @@ def test_the_shipped_instance_opens(tmp_path: Path) -> None:
 def test_the_queue_never_starts_two_runs_on_one_plate(tmp_path: Path) -> None:
     (tmp_path / "dagster.yaml").write_text(INSTANCE, encoding="utf-8")
 
-    @dg.job
-    def prepare() -> None: ...
+    def run_on(plate: str | None) -> dg.DagsterRun:
+        return dg.DagsterRun("prepare", tags={"dagster/partition": plate} if plate else {})
 
     with DagsterInstance.from_config(str(tmp_path)) as instance:
+        queue = instance.get_concurrency_config().run_queue_config
+    assert queue is not None
+    limits = TagConcurrencyLimitsCounter(queue.tag_concurrency_limits, [run_on("P1"), run_on(None)])
+    assert limits.is_blocked(run_on("P1"))
+    assert not limits.is_blocked(run_on("P2"))
+    assert not limits.is_blocked(run_on(None))
+    # Of two that wait, one is started.
+    limits.update_counters_with_launched_item(run_on("P2"))
+    assert limits.is_blocked(run_on("P2"))
 
-        def queued(plate: str) -> str:
-            tags = {"dagster/partition": plate}
-            return instance.create_run_for_job(prepare, status=DagsterRunStatus.QUEUED, tags=tags).run_id
 
-        first, second, other = queued("P1"), queued("P1"), queued("P2")
-        daemon = QueuedRunCoordinatorDaemon(interval_seconds=1)
-        limits = instance.get_concurrency_config()
+def test_plates_that_another_run_registers_at_the_same_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    instance = DagsterInstance.ephemeral()
+    true_add = instance.add_dynamic_partitions
 
-        def started() -> list[str]:
-            return [run.run_id for run in daemon._get_runs_to_dequeue(instance, limits, None)]
+    def add_too_late(name: str, keys: list[str]) -> None:
+        true_add(name, keys[:1])
+        monkeypatch.undo()
+        raise IntegrityError("INSERT", None, sqlite3.IntegrityError("UNIQUE constraint failed"))
 
-        assert started() == [first, other]
-        begun = instance.get_run_by_id(first)
-        assert begun is not None
-        starting = dg.DagsterEvent(dg.DagsterEventType.PIPELINE_STARTING.value, begun.job_name)
-        instance.report_dagster_event(starting, begun.run_id)
-        assert started() == [other]
-        instance.report_run_failed(begun)
-        assert started() == [second, other]
+    monkeypatch.setattr(instance, "add_dynamic_partitions", add_too_late)
+    register_plates(instance, ["P1", "P2"])
+    assert instance.get_dynamic_partitions(PLATES) == ["P1", "P2"]

@@ -255,6 +255,12 @@ def test_a_lost_run_waits_for_the_code_server_that_is_to_start_it_again(
     assert check(run).status is WorkerStatus.RUNNING
     now += launcher_module.PATIENCE_SECONDS + 1
     assert check(run).status is WorkerStatus.NOT_FOUND
+    # The daemon that launched the run has to replace its code server first: that takes longer.
+    instance.run_launcher._run_ids.add(run.run_id)
+    assert check(run).status is WorkerStatus.RUNNING
+    # Another run could be launched: there is a code server again.
+    instance.run_launcher._last_launch = now
+    assert check(run).status is WorkerStatus.NOT_FOUND
 
 
 def test_monitoring_fails_a_lost_run_and_has_it_started_again(instance: DagsterInstance) -> None:

@@ -9,7 +9,7 @@ from dp_assets.config.digest import settings_digest
 from dp_assets.config.sections import ImagesSettings
 from dp_assets.figures.plate_heatmap import plate_heatmap
 from dp_assets.orchestration.outputs import TableOutput
-from dp_assets.orchestration.partitions import plates
+from dp_assets.orchestration.partitions import plates, register_plates
 from dp_assets.orchestration.progress import reporter
 from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.orchestration.results import (
@@ -72,7 +72,7 @@ def image_index_asset(channels: tuple[str, ...]) -> dg.AssetsDefinition:
         listed = index[PLATE].unique().to_pylist()
         known = set(context.instance.get_dynamic_partitions(plates.name))
         new = [plate for plate in listed if plate not in known]
-        context.instance.add_dynamic_partitions(plates.name, new)
+        register_plates(context.instance, new)
         vanished = sorted(known - set(listed))
         table, version = identified(index)
         return dg.MaterializeResult(
