@@ -193,10 +193,14 @@ main.add_command(score)
 def ui(port: int, host: str) -> None:
     """Start the Dagster UI on the project (stop it with Ctrl+C)."""
     from dp_assets.orchestration.project_setup import set_up_project
+    from dp_assets.orchestration.stage_runner import project_instance
     from dp_assets.storage.layout import ProjectLayout
 
     root = existing_project().resolve()
     set_up_project(root)
+    with project_instance(root):
+        # opening it gives every device its place in the pool `gpu`
+        pass
     home = os.environ.get("DAGSTER_HOME") or str(ProjectLayout.of(root).dagster_home)
     environment = {**os.environ, "DP_PROJECT": str(root), "DAGSTER_HOME": home}
     command = [

@@ -1,4 +1,4 @@
-"""Training one network on several devices at once: each has the weights and takes an equal part of every batch.
+"""Training one network on several devices: each has the weights and takes an equal part of every batch.
 
 The only module that knows how a framework does this. What is built, restored and fitted inside `shared_by` is
 spread over the devices; loss, gradients and metrics are those of the whole batch.
@@ -72,5 +72,5 @@ def _require(there: int, wanted: int) -> None:
         raise DeviceError(
             f"the training asks for {wanted} devices, and this process was set up with {there}",
             where="train.model.devices",
-            remedy="run the training in a process of its own, on a machine with as many devices, or use fewer",
+            remedy="run the training in a process of its own, with as many devices, or use fewer",
         )

@@ -13,6 +13,7 @@ from dagster import DagsterInstance
 
 from dp_assets.config.errors import ConfigurationError, ProjectError
 from dp_assets.config.inheritance import merged
+from dp_assets.orchestration.gpu_pool import give_each_device_a_place
 from dp_assets.orchestration.jobs import PLATE_STAGES
 from dp_assets.orchestration.lanes import ProjectGraph
 from dp_assets.orchestration.lost_runs import release_lost_runs
@@ -65,6 +66,7 @@ def project_instance(root: Path) -> Iterator[DagsterInstance]:
         )
     with DagsterInstance.from_config(str(home)) as instance:
         release_lost_runs(instance)
+        give_each_device_a_place(instance)
         yield instance
 
 

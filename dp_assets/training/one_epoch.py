@@ -112,9 +112,7 @@ def validate(trainee: Trainee, draw: Draw) -> dict[str, float]:
         except Exception as error:
             raise _cause(error, feed) from (None if feed.failure else error)
     if not math.isfinite(logs["loss"]):
-        raise _diverged(
-            "the validation loss is infinite or not a number", trainee.learning_rate
-        )
+        raise _diverged("the validation loss is infinite or not a number", trainee.learning_rate)
     return {f"val_{name}": value for name, value in trainee.named(logs).items()}
 
 

@@ -147,7 +147,7 @@ def _extract(
     project: ProjectResource,
     accelerator: AcceleratorResource,
 ) -> TableStream:
-    accelerator.apply(context.log)
+    accelerator.apply(context)
     from dp_assets.profiling.plate_features import extract_plate
 
     load = extractor_loader(
