@@ -56,7 +56,7 @@ class AcceleratorResource(dg.ConfigurableResource):
 
 
 def most_devices(context: dg.AssetExecutionContext) -> int:
-    """The most devices that a training of this run asks for: a process takes its devices once for all of it."""
+    """The most devices that a training of this run asks for; a process takes them once, for all of it."""
     layer = context.job_def.asset_layer
     asked = [
         layer.asset_graph.get(key).metadata.get(DEVICES_METADATA, 1) for key in layer.selected_asset_keys
