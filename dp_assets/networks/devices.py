@@ -122,7 +122,7 @@ def computing_devices(listed: Sequence[ListedDevice], allotted: str | None) -> t
     """
     whole = [
         device
-        for device, following in zip(listed, [*listed[1:], None], strict=True)
+        for device, following in zip(listed, [*listed[1:], None], strict=False)
         if device.number is None or following is None or following.number is not None
     ]
     if allotted is None:
