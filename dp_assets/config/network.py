@@ -186,6 +186,9 @@ class NetworkSettings(ArchitectureSettings):
         examples=["cosine"],
     )
     seed: WholeNumber = Field(default=0, ge=0, description="the seed of everything random", examples=[0])
+    devices: WholeNumber = Field(
+        default=1, ge=1, description="the number of devices that share every batch", examples=[2]
+    )
     callbacks: tuple[CallbackSettings, ...] = Field(
         default=(),
         description='a list of Keras callbacks, each {"name": ..., "params": {...}}',
@@ -206,6 +209,17 @@ class NetworkSettings(ArchitectureSettings):
         if value is not None and (number is None or number < 1 or not number.is_integer()):
             raise ValueError('expected a whole number of at least 1, or "best"')
         return value if number is None else int(number)
+
+    @field_validator("devices")
+    @classmethod
+    def _equal_shares(cls, value: int, info: ValidationInfo) -> int:
+        params = info.data.get("params")
+        if params is not None and params.batch_size % value:
+            raise ValueError(
+                f"params.batch_size ({params.batch_size}) cannot be shared evenly by {value} devices: "
+                "it must be a multiple of their number"
+            )
+        return value
 
     @field_validator("lr_schedule", mode="before")
     @classmethod

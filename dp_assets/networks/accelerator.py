@@ -1,16 +1,21 @@
 """Setting up TensorFlow or JAX for a process, once, before it is imported. Importing this imports neither."""
 
 import importlib
+import logging
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from dp_assets.config.errors import DeviceError
+from dp_assets.networks.device_claims import Claim, claim_devices, too_few
+from dp_assets.networks.device_leases import Lease, release
 from dp_assets.networks.devices import ListedDevice, choose_devices, list_devices
 from dp_assets.networks.native_log import native_log
+
+logger = logging.getLogger(__name__)
 
 VISIBLE_DEVICES = "CUDA_VISIBLE_DEVICES"
 NO_DEVICE = "-1"
@@ -23,8 +28,11 @@ class AcceleratorSettings:
 
     Attributes
     ----------
-    devices : "auto" (all that are there, else the CPU), "cpu", or graphics processors by number ("0,1") or
-        identifier ("GPU-...", "MIG-...") as `nvidia-smi -L` lists them.
+    devices : "auto" (of all that are there, else the CPU), "cpu", or graphics processors by number ("0,1") or
+        identifier ("GPU-...", "MIG-...") as `nvidia-smi -L` lists them. `count` of these are
+        taken that no other process has, until this one ends; it waits for them.
+    count : how many devices are needed; the CPU can stand in for any number.
+    shared : do not wait: compute on the first of the devices, whoever else does.
     memory_growth : take memory as it is needed, so that several processes can share a device.
     precision : dtype policy for networks; the caller gives it to them, there is no global one.
     xla : compile networks with XLA; the caller gives it to them.
@@ -32,15 +40,17 @@ class AcceleratorSettings:
     """
 
     devices: str = "auto"
+    count: int = 1
+    shared: bool = False
     memory_growth: bool = True
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = "float32"
     xla: bool = False
     deterministic: bool = False
 
     @property
-    def process_wide(self) -> tuple[str, bool, bool]:
-        """The part that cannot change any more once the framework runs."""
-        return self.devices, self.memory_growth, self.deterministic
+    def process_wide(self) -> tuple[str, bool, bool, bool]:
+        """The part that cannot change any more once the framework runs; `count` cannot grow, either."""
+        return self.devices, self.shared, self.memory_growth, self.deterministic
 
 
 @dataclass(frozen=True)
@@ -53,13 +63,22 @@ class AcceleratorReport:
 
 _lock = threading.Lock()
 _configured: tuple[AcceleratorSettings, AcceleratorReport] | None = None
+# Kept as long as the process lives: a lock that nobody holds is released.
+_leases: list[Lease] = []
 
 
-def configure_accelerator(settings: AcceleratorSettings) -> AcceleratorReport:
+def configure_accelerator(
+    settings: AcceleratorSettings, waiting: Callable[[str], None] = logger.warning
+) -> AcceleratorReport:
     """Choose the devices of this process and import the framework of Keras (environment `KERAS_BACKEND`).
 
     Call before anything imports Keras. Further calls with the same process-wide settings (devices, memory
-    growth, determinism) return the first report; precision and XLA may differ, they belong to the network.
+    growth, determinism) return the first report; precision and XLA may differ, they belong to the network,
+    and fewer devices may be needed.
+
+    Parameters
+    ----------
+    waiting : told while other processes have the devices.
 
     Raises
     ------
@@ -69,7 +88,7 @@ def configure_accelerator(settings: AcceleratorSettings) -> AcceleratorReport:
     global _configured
     with _lock:
         if _configured is None:
-            _configured = settings, _configure(settings)
+            _configured = settings, _configure(settings, waiting)
         first, report = _configured
         if first.process_wide != settings.process_wide:
             raise DeviceError(
@@ -77,10 +96,16 @@ def configure_accelerator(settings: AcceleratorSettings) -> AcceleratorReport:
                 where="accelerator settings",
                 remedy="use the same settings everywhere, or run this in a process of its own",
             )
+        if settings.count > first.count:
+            raise DeviceError(
+                f"this process was set up with {first.count} devices; now {settings.count} are asked for",
+                where="train.model.devices",
+                remedy="run this training in a process of its own, or before what needs fewer devices",
+            )
         return report
 
 
-def _configure(settings: AcceleratorSettings) -> AcceleratorReport:
+def _configure(settings: AcceleratorSettings, waiting: Callable[[str], None]) -> AcceleratorReport:
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend not in BACKENDS:
         raise DeviceError(
@@ -89,15 +114,45 @@ def _configure(settings: AcceleratorSettings) -> AcceleratorReport:
             remedy=f"use one of: {', '.join(BACKENDS)}; or remove the variable",
         )
     listed = list_devices()
-    wanted = choose_devices(settings.devices, listed, os.environ.get(VISIBLE_DEVICES))
+    claim = _claim(settings, backend, listed, waiting)
+    wanted = claim.visible
     set_up = _set_up_tensorflow if backend == "tensorflow" else _set_up_jax
     _show_only(wanted, backend)
     found = set_up(settings, wanted)
-    if wanted and len(found) < len(wanted):
+    # "auto" is content with the CPU where the framework knows no device at all
+    if len(found) < len(wanted or ()) and (found or settings.devices != "auto"):
         raise _unusable(settings.devices, backend, found, listed)
-    if found:
-        return AcceleratorReport(found, f"{backend} computes on {', '.join(found)}")
-    return AcceleratorReport(("CPU",), _cpu_message(settings, backend, listed))
+    if not found:
+        release(claim.leases)
+        return AcceleratorReport(("CPU",), _cpu_message(settings, backend, listed))
+    if len(found) < settings.count:
+        raise too_few(settings.devices, settings.count, found)
+    _leases.extend(claim.leases)
+    # The framework counts what it may see; people, and other processes, know devices by the driver's names.
+    devices = tuple(str(device) for device, _ in claim.leases) or found
+    return AcceleratorReport(devices, f"{backend} computes on {', '.join(devices)}")
+
+
+def _claim(
+    settings: AcceleratorSettings,
+    backend: str,
+    listed: Sequence[ListedDevice],
+    waiting: Callable[[str], None],
+) -> Claim:
+    allotted = os.environ.get(VISIBLE_DEVICES)
+    names = choose_devices(settings.devices, listed, allotted)
+    if names is None and backend in sys.modules:
+        # It may have its devices already, so none can be chosen for it.
+        return Claim(None, ())
+    return claim_devices(
+        settings.devices,
+        names,
+        listed,
+        allotted,
+        count=settings.count,
+        shared=settings.shared,
+        waiting=waiting,
+    )
 
 
 def _show_only(wanted: Sequence[str] | None, backend: str) -> None:
@@ -127,6 +182,10 @@ def _set_up_tensorflow(settings: AcceleratorSettings, wanted: Sequence[str] | No
             if wanted is not None and not wanted:
                 tf.config.set_visible_devices([], "GPU")
             devices = tf.config.get_visible_devices("GPU")
+            if not devices and settings.count > 1:
+                part = tf.config.LogicalDeviceConfiguration()
+                cpu = tf.config.get_visible_devices("CPU")[0]
+                tf.config.set_logical_device_configuration(cpu, [part] * settings.count)
         for device in devices:
             tf.config.experimental.set_memory_growth(device, settings.memory_growth)
     except RuntimeError as error:
@@ -147,9 +206,13 @@ def _set_up_jax(settings: AcceleratorSettings, wanted: Sequence[str] | None) -> 
         os.environ["JAX_PLATFORMS"] = "cpu"
     if settings.memory_growth:
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    flags = os.environ.get("XLA_FLAGS", "").split()
     if settings.deterministic:
-        flags = os.environ.get("XLA_FLAGS", "")
-        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
+        flags.append("--xla_gpu_deterministic_ops=true")
+    if settings.count > 1:
+        flags.append(f"--xla_force_host_platform_device_count={settings.count}")
+    if flags:
+        os.environ["XLA_FLAGS"] = " ".join(flags)
     jax = importlib.import_module("jax")
     accelerators = [device for device in jax.devices() if device.platform != "cpu"]
     if accelerators and wanted is not None and not wanted:
@@ -173,9 +236,12 @@ def _unusable(
 
 
 def _cpu_message(settings: AcceleratorSettings, backend: str, listed: Sequence[ListedDevice]) -> str:
+    instead = f"{backend} computes on the CPU"
+    if settings.count > 1:
+        instead += f", which stands in for {settings.count} devices"
     if settings.devices == "cpu":
-        return f"{backend} computes on the CPU, as asked for"
+        return f"{instead}, as asked for"
     if listed:
         there = "; ".join(map(str, listed))
-        return f"{backend} computes on the CPU: it cannot use {there} (hidden, or installed without CUDA)"
-    return f"{backend} computes on the CPU: no graphics processor was found"
+        return f"{instead}: it cannot use {there} (hidden, or installed without CUDA)"
+    return f"{instead}: no graphics processor was found"

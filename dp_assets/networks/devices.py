@@ -97,7 +97,7 @@ def choose_devices(
                 where=f"devices: {wanted!r}",
                 remedy='use "auto", "cpu", numbers ("0,1"), or an identifier ("GPU-...", "MIG-...")',
             )
-        if listed and not _matching(name, listed):
+        if listed and not matching_device(name, listed):
             raise _missing(name, wanted, listed)
         if allotted is not None and not _is_allotted(name, listed, allotted):
             raise DeviceError(
@@ -108,6 +108,36 @@ def choose_devices(
     return names
 
 
+def computing_devices(listed: Sequence[ListedDevice], allotted: str | None) -> tuple[ListedDevice, ...]:
+    """The devices that a process can compute on, each of which is enough for one.
+
+    Parameters
+    ----------
+    listed : what the driver lists.
+    allotted : `CUDA_VISIBLE_DEVICES` as a scheduler has set it; None when it is not set.
+
+    Returns
+    -------
+    Of a processor that is divided (MIG) its parts, not the processor itself.
+    """
+    whole = [
+        device
+        for device, following in zip(listed, [*listed[1:], None], strict=False)
+        if device.number is None or following is None or following.number is not None
+    ]
+    if allotted is None:
+        return tuple(whole)
+    return tuple(device for device in whole if _is_allotted(device.uuid, listed, allotted))
+
+
+def matching_device(name: str, listed: Sequence[ListedDevice]) -> ListedDevice | None:
+    """The listed device of this number or identifier; like CUDA, takes the beginning of an identifier."""
+    for device in listed:
+        if (name.isdigit() and device.number == int(name)) or device.uuid.startswith(name):
+            return device
+    return None
+
+
 def _missing(name: str, wanted: str, listed: Sequence[ListedDevice]) -> DeviceError:
     return DeviceError(
         f"there is no device {name}",
@@ -116,16 +146,10 @@ def _missing(name: str, wanted: str, listed: Sequence[ListedDevice]) -> DeviceEr
     )
 
 
-def _matching(name: str, listed: Sequence[ListedDevice]) -> ListedDevice | None:
-    """The listed device of this number or identifier; like CUDA, takes the beginning of an identifier."""
-    for device in listed:
-        if (name.isdigit() and device.number == int(name)) or device.uuid.startswith(name):
-            return device
-    return None
-
-
 def _is_allotted(name: str, listed: Sequence[ListedDevice], allotted: str) -> bool:
     given = [part.strip() for part in allotted.split(",")]
     same_text = name in given
-    device = _matching(name, listed)
-    return same_text or (device is not None and device in [_matching(part, listed) for part in given if part])
+    device = matching_device(name, listed)
+    return same_text or (
+        device is not None and device in [matching_device(part, listed) for part in given if part]
+    )

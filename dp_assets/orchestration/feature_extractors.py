@@ -27,7 +27,7 @@ def extractor_loader(
     """A function that sets up the device, opens the model and returns the feature extractor."""
 
     def load() -> "Extractor":
-        accelerator.apply(context.log)
+        accelerator.apply(context)
         return _extractor(
             model.local_path(project.layout.work / "models"),
             model.fingerprint,

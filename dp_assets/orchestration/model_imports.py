@@ -62,7 +62,7 @@ def run_import(
     context: dg.AssetExecutionContext, plan: ImportPlan, accelerator: AcceleratorResource
 ) -> FolderWriter:
     """Put the weights into a network; returns the model folder to publish."""
-    accelerator.apply(context.log)
+    accelerator.apply(context)
     from dp_assets.training.model_import import import_model
 
     writer, report = import_model(plan)

@@ -122,7 +122,7 @@ def run_training(
     force: bool,
 ) -> FolderWriter:
     """Train, logging every epoch; returns the model folder to publish."""
-    accelerator.apply(context.log)
+    accelerator.apply(context)
     from dp_assets.training.model_training import train_model
     from dp_assets.training.outcome import EpochReport
 

@@ -14,6 +14,7 @@ from dagster import DagsterInstance
 
 from dp_assets.config.errors import ConfigurationError, ProjectError
 from dp_assets.config.inheritance import merged
+from dp_assets.orchestration.gpu_pool import give_each_device_a_place
 from dp_assets.orchestration.instance import opened_instance
 from dp_assets.orchestration.jobs import PLATE_STAGES
 from dp_assets.orchestration.lanes import ProjectGraph
@@ -69,6 +70,7 @@ def project_instance(root: Path) -> Iterator[DagsterInstance]:
         )
     with opened_instance(home) as instance:
         release_lost_runs(instance)
+        give_each_device_a_place(instance)
         yield instance
 
 

@@ -36,6 +36,7 @@ class ModelCard(BaseModel):
     input_size : rows and columns of the network's input; crops of another size are resized to it.
     repeats_channels : the network takes three equal channels; each channel of a crop goes through it alone.
     augmented : trained with augmentation.
+    devices : how many devices shared every batch of the training.
     classes : names in the order of the network's (first) output; empty when unknown (imported checkpoints).
     heads : label column -> class names, in the order of the network's outputs; empty when unknown.
     source : "train", "checkpoint" or "imagenet".
@@ -60,6 +61,7 @@ class ModelCard(BaseModel):
     repeats_channels: bool = False
     augmented: bool = False
     precision: str
+    devices: int = 1
     classes: tuple[str, ...] = ()
     heads: dict[str, tuple[str, ...]] = Field(default_factory=dict)
     source: str = "train"

@@ -48,6 +48,11 @@ class Trainee:
         if self.augmentation is not None:
             self.augmentation.reseed(epoch)
 
+    @property
+    def learning_rate(self) -> float:
+        """The rate in use."""
+        return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+
     def named(self, logs: Mapping[str, float]) -> dict[str, float]:
         """Loss and metrics under the names of the log."""
         return {self.log_names[name]: float(value) for name, value in logs.items()}

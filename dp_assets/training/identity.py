@@ -29,6 +29,9 @@ def training_identity(
     started_from : fingerprint of the files that the first weights come from; "" without such files.
     """
     free = {"checkpoint_policy"} | ({"epochs"} if settings.network.lr_schedule != "cosine" else set())
+    if settings.network.devices == 1:
+        # trainings of versions that knew one device only go on
+        free |= {"devices"}
     return fingerprint(
         settings.network.model_dump(mode="json", exclude=free),
         settings.validation.model_dump(mode="json"),

@@ -96,6 +96,7 @@ def _card(plan: TrainingPlan, outcome: TrainingOutcome, network: object, content
         name=plan.settings.network.name,
         conv_blocks=plan.settings.network.params.conv_blocks,
         precision=plan.precision,
+        devices=plan.settings.network.devices,
         source="train",
         classes=plan.training_set.classes,
         heads=dict(plan.training_set.heads),

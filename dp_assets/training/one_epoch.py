@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from dp_assets.config.errors import DeviceError, ModelError
+from dp_assets.networks.distribution import filled_up
 from dp_assets.training.assembly import Trainee
 from dp_assets.training.cells import LabelledCells
 from dp_assets.training.feed import BatchTransform, CropFeed
@@ -90,7 +91,7 @@ def fit_epoch(
             logs = trainee.model.fit(feed, shuffle=False, verbose=0, callbacks=[guard, *callbacks]).history
         except Exception as error:
             raise _cause(error, feed) from (None if feed.failure else error)
-    rate = float(trainee.model.optimizer.learning_rate)
+    rate = trainee.learning_rate
     if guard.step is not None:
         raise _diverged(f"the loss became infinite or not a number at step {guard.step} of {len(feed)}", rate)
     if not all(np.isfinite(keras.ops.convert_to_numpy(weight)).all() for weight in trainee.network.weights):
@@ -111,14 +112,16 @@ def validate(trainee: Trainee, draw: Draw) -> dict[str, float]:
         except Exception as error:
             raise _cause(error, feed) from (None if feed.failure else error)
     if not math.isfinite(logs["loss"]):
-        raise _diverged(
-            "the validation loss is infinite or not a number", float(trainee.model.optimizer.learning_rate)
-        )
+        raise _diverged("the validation loss is infinite or not a number", trainee.learning_rate)
     return {f"val_{name}": value for name, value in trainee.named(logs).items()}
 
 
-def predictions(trainee: Trainee, draw: Draw) -> Iterator[np.ndarray]:
+def predictions(trainee: Trainee, draw: Draw, devices: int = 1) -> Iterator[np.ndarray]:
     """What the network says to these cells, without augmentation: (n, classes) float32, batch by batch.
+
+    Parameters
+    ----------
+    devices : that the network is spread over.
 
     Raises
     ------
@@ -128,7 +131,8 @@ def predictions(trainee: Trainee, draw: Draw) -> Iterator[np.ndarray]:
         for batch in range(len(feed)):
             try:
                 crops, _ = feed[batch]
-                said = trainee.model.predict_on_batch(crops)
+                # Some frameworks let every device answer to all crops, one after the other.
+                said = trainee.model.predict_on_batch(filled_up(crops, devices))[: len(crops)]
             except Exception as error:
                 raise _cause(error, feed) from (None if feed.failure else error)
             yield said

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dp_assets.config.stages import TrainingSettings
+from dp_assets.networks.distribution import shared_by
 from dp_assets.storage.model_folder import NETWORK_FILE
 from dp_assets.storage.work import remove
 from dp_assets.training.assembly import Trainee, assemble
@@ -77,7 +78,7 @@ def train_network(
     ModelError : network, generator, metric or callback not available; settings that do not go together; a
         plugin that failed; loss or weights no longer finite (earlier epochs stay).
     ConfigurationError : the Comet key file cannot be used, or the package of a service is not installed.
-    DeviceError : not enough memory on the device.
+    DeviceError : not enough memory on the device; fewer devices than `devices` of the settings.
     """
     lesson = plan_lesson(settings, heads, training, validation, plugins)
     services = _services(comet_key, mlflow)
@@ -89,14 +90,15 @@ def train_network(
     if not (done.finished(settings.network.epochs) and is_whole_archive(folder / NETWORK_FILE)):
         # A model of fewer epochs must not pass for the one that is about to be trained.
         remove(folder / NETWORK_FILE)
-        trainee = _trainee(lesson, done, folder, dtype_policy, xla, start_from, imagenet_weights)
         log = TrainingLog(services, folder)
-        run = _run(lesson, trainee, folder, progress, log)
-        with log.following(
-            name or settings.network.name, flat(lesson.parameters(dtype_policy)), done.history
-        ):
-            finished = run.epochs_after(done)
-        save_network(folder / NETWORK_FILE, trainee.network)
+        with shared_by(settings.network.devices):
+            trainee = _trainee(lesson, done, folder, dtype_policy, xla, start_from, imagenet_weights)
+            run = _run(lesson, trainee, folder, progress, log)
+            with log.following(
+                name or settings.network.name, flat(lesson.parameters(dtype_policy)), done.history
+            ):
+                finished = run.epochs_after(done)
+            save_network(folder / NETWORK_FILE, trainee.network)
     return TrainingOutcome(
         epochs=finished.epochs,
         history=history_table(finished.history),

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from dp_assets.config.errors import TrainingDataError
+from dp_assets.networks.distribution import whole_batches
 from dp_assets.storage.atomic import write_bytes
 from dp_assets.training.assembly import Trainee
 from dp_assets.training.callbacks import TrainingCallbacks
@@ -117,7 +119,7 @@ class TrainingRun:
         cells = lesson.training.in_epoch(epoch)
         return Draw(
             cells,
-            self.sampler.draw(epoch),
+            _shared_evenly(self.sampler.draw(epoch), self.network.devices, "train on"),
             targets_of(cells, lesson.heads, lesson.goal, self.labels.soft if self.labels else None),
             self.network.params.batch_size,
             lesson.settings.sampling.workers,
@@ -144,7 +146,8 @@ class TrainingRun:
             lesson.settings.validation.batch_size,
             lesson.settings.sampling.workers,
         )
-        self.labels.update(predictions(self.trainee, everything), self.network.params.online_lambda)
+        said = predictions(self.trainee, everything, self.network.devices)
+        self.labels.update(said, self.network.params.online_lambda)
 
     def _keep(self, done: Progress) -> None:
         """Write what a finished epoch leaves. The epoch counts from the moment its state is there."""
@@ -176,8 +179,28 @@ def _validation_draw(lesson: Lesson, classes: int) -> Draw | None:
         lesson.settings.network.seed,
         first_per_image=validation.batch_size if validation.sample_first_crops else None,
     )
+    devices = lesson.settings.network.devices
     targets = targets_of(lesson.validation, lesson.heads, lesson.goal)
-    return Draw(lesson.validation, rows, targets, validation.batch_size, lesson.settings.sampling.workers)
+    return Draw(
+        lesson.validation,
+        _shared_evenly(rows, devices, "validate with"),
+        targets,
+        # Nothing depends on where these batches begin.
+        max(devices, validation.batch_size - validation.batch_size % devices),
+        lesson.settings.sampling.workers,
+    )
+
+
+def _shared_evenly(rows: np.ndarray, devices: int, what: str) -> np.ndarray:
+    """The rows without the last few that several devices could not share evenly."""
+    whole = whole_batches(rows, devices)
+    if len(rows) and not len(whole):
+        raise TrainingDataError(
+            f"there are {len(rows)} cells to {what}, fewer than the {devices} devices that share them",
+            where="train.model.devices",
+            remedy="use fewer devices, or more images",
+        )
+    return whole
 
 
 def _entry(epoch: int, values: dict[str, float]) -> EpochLog:

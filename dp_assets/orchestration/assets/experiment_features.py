@@ -155,7 +155,7 @@ def _extract(
     accelerator: AcceleratorResource,
     published: StoredTable | None,
 ) -> TableStream:
-    accelerator.apply(context.log)
+    accelerator.apply(context)
     from dp_assets.profiling.plate_features import EarlierFeatures, extract_plate
 
     load = extractor_loader(

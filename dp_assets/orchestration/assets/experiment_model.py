@@ -14,7 +14,7 @@ from dp_assets.config.network import BUILT_IN_NETWORKS, NETWORKS_WITHOUT_CLASSES
 from dp_assets.config.stages import TrainingSettings
 from dp_assets.figures.crop_sheet import crop_sheet
 from dp_assets.figures.training_curves import training_curves
-from dp_assets.orchestration.accelerator_resource import AcceleratorResource
+from dp_assets.orchestration.accelerator_resource import DEVICES_METADATA, AcceleratorResource
 from dp_assets.orchestration.assets.single_cells import PREFIX, rows_per_label
 from dp_assets.orchestration.crop_inputs import image_inputs, is_full_image
 from dp_assets.orchestration.crop_supplies import supply_digest, supply_inputs, supply_of_inputs
@@ -221,6 +221,7 @@ def _trained(experiment: Experiment) -> dg.AssetsDefinition:
         kinds={"keras"},
         io_manager_key="model_io",
         pool="gpu",
+        metadata={DEVICES_METADATA: settings.network.devices} if settings.network.devices > 1 else None,
         code_version=f"{VERSION}-{learning_digest(settings)}",
         check_specs=checks(key, "learned"),
         description=(
@@ -302,6 +303,7 @@ def _model_facts(folder: Folder) -> Metadata:
     facts: dict[str, dg.MetadataValue | str | int | float] = {
         "network": f"{card['network']}, conv_blocks {card['conv_blocks']}",
         "channels": ", ".join(card["channels"]),
+        **({"devices": card["devices"]} if card.get("devices", 1) > 1 else {}),
         **{f"last_{name}": round(value, 5) for name, value in card["scores"].items()},
     }
     for channels, count in folder.manifest.get("flat_crops", {}).items():
