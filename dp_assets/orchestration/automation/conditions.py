@@ -95,8 +95,10 @@ def outdated(night: dg.AutomationCondition, parents: Sequence[dg.AssetKey]) -> d
         Condition.any_deps_match(~there | Condition.will_be_requested()).allow(dg.AssetSelection.assets(key))
         for key in parents
     ]
+    # what came out the same changes nothing; a plate's first result is no change to Dagster
+    made = (~Condition.missing()).newly_true().with_label("newly_made")
     updated = Condition.any_deps_match(
-        Condition.newly_updated() | Condition.will_be_requested()
+        Condition.data_version_changed() | made | Condition.will_be_requested()
     ).since_last_handled()
     condition = (
         _due(night)

@@ -20,10 +20,12 @@ def register(instance: DagsterInstance, *plates: str) -> None:
     made(instance, "image_index")
 
 
-def made(instance: DagsterInstance, name: str, *plates: str) -> None:
+def made(instance: DagsterInstance, name: str, *plates: str, version: str = "1") -> None:
     """An asset, or plates of it, as made."""
+    tags = {"dagster/data_version": version}
     for plate in plates or (None,):
-        instance.report_runless_asset_event(dg.AssetMaterialization(key(name), partition=plate))
+        event = dg.AssetMaterialization(key(name), partition=plate, tags=tags)
+        instance.report_runless_asset_event(event)
 
 
 def planned_run(

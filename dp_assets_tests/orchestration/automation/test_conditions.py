@@ -113,10 +113,26 @@ def test_scores_follow_what_was_profiled_since_a_tick_after_the_night(nights: Ni
     assert nights.at(2, 2) == {}
     assert nights.at(2, 2, 1) == {}, "nothing new, nothing to do"
     made(nights.instance, "cnn/well_profiles", PLATES[1])
-    assert nights.at(2, 15) == {
-        "cnn/profiles": {None},
-        **{k: v for k, v in WHOLE.items() if "corrected" not in k},
-    }
+    assert nights.at(2, 15) == {}, "made again, and the same"
+    scored = {name: plates for name, plates in WHOLE.items() if name != "cnn/corrected_sites"}
+    made(nights.instance, "cnn/well_profiles", PLATES[1], version="2")
+    assert nights.at(2, 15, 1) == scored
+    assert nights.at(2, 15, 2) == {}
+    register(nights.instance, "LATE")
+    assert nights.at(2, 15, 3) == {}
+    for name in (*PREPARED, *PROFILED):
+        made(nights.instance, name, "LATE")
+    for name in SCORED:
+        made(nights.instance, name, version="2")
+    assert nights.at(2, 16) == {}
+    assert nights.at(3, 2) == {}
+    assert nights.at(3, 2, 1) == {}, "the scores were made after the new plate"
+    register(nights.instance, "LATER")
+    assert nights.at(3, 3) == {}
+    for name in (*PREPARED, *PROFILED):
+        made(nights.instance, name, "LATER")
+    assert nights.at(4, 2) == {}
+    assert nights.at(4, 2, 1) == WHOLE
 
 
 def test_nothing_trains_by_itself(nights: Nights) -> None:

@@ -112,12 +112,12 @@ def test_published_model_knows_its_plates_and_its_features_follow(finished: Work
     context = dg.build_sensor_context(
         instance=finished.instance, repository_def=build_defs(finished.root).get_repository_def()
     )
-    result = sensor.evaluate_tick(context)
+    result = sensor(context)
     assert not result.run_requests
-    assert "0 new plates" in (result.skip_message or "")
+    assert "0 new plates" in str(result.skip_reason)
     made(finished.instance, "cnn/cell_features", *names)
     assert finished.make("cnn/training_set", "cnn/trained_model").succeeded
-    result = sensor.evaluate_tick(context)
+    result = sensor(context)
     asked = {(r.partition_key, len(r.asset_selection)) for r in result.run_requests}
     assert asked == {(name, 1) for name in names}, "features without a known model are stale"
 
