@@ -11,15 +11,18 @@ from pydantic.fields import FieldInfo
 from dp_assets.config.evaluation_sections import Metric
 from dp_assets.config.network import CROP_GENERATORS
 from dp_assets.config.presets import PRESETS
-from dp_assets.config.project import ProjectSettings
+from dp_assets.config.project import PROJECT_SECTIONS
 from dp_assets.config.spellings import OLDER_SPELLINGS, WITHOUT_EFFECT
 from dp_assets.config.unknown_keys import SECTIONS
 from dp_assets.storage.profile_columns import ROLES
 from dp_assets_tests.conftest import REPOSITORY
 
 PAGE = REPOSITORY / "docs" / "configuration.md"
-DESCRIBED: dict[str, type[BaseModel]] = {**SECTIONS, "project.yaml": ProjectSettings}
-REQUIRED, NOTHING = "required", "-"
+DESCRIBED: dict[str, type[BaseModel]] = {
+    **SECTIONS,
+    **{section or "project.yaml": model for section, model in PROJECT_SECTIONS.items()},
+}
+REQUIRED, NOTHING, BELOW = "required", "-", "see below"
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +45,8 @@ def stated_default(field: FieldInfo) -> Any:
     if field.is_required():
         return REQUIRED
     default = field.get_default(call_default_factory=True)
+    if isinstance(default, BaseModel):
+        return BELOW
     return NOTHING if default is None else json.dumps(default)
 
 

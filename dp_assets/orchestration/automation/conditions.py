@@ -57,13 +57,27 @@ def missing(night: dg.AutomationCondition) -> dg.AutomationCondition:
     for somebody to put it right and run it; what was killed does not.
     """
     return (
-        night.since_last_handled()
+        _due(night)
         & Condition.missing()
         & ~Condition.in_progress()
         & ~failed()
         & ~Condition.any_deps_missing()
         & StillMissing()
     ).with_label(NIGHTLY)
+
+
+def _due(night: dg.AutomationCondition) -> dg.AutomationCondition:
+    """The night has come, and since then the result was neither requested nor made.
+
+    A plate that is registered after the night is "newly missing": it waits for the next one.
+    """
+    handled = (
+        Condition.newly_requested()
+        | Condition.newly_updated()
+        | Condition.initial_evaluation()
+        | Condition.newly_missing()
+    )
+    return night.since(handled.with_label("handled")).with_label("due")
 
 
 def failed() -> dg.AutomationCondition:
@@ -81,11 +95,13 @@ def outdated(night: dg.AutomationCondition, parents: Sequence[dg.AssetKey]) -> d
         Condition.any_deps_match(~there | Condition.will_be_requested()).allow(dg.AssetSelection.assets(key))
         for key in parents
     ]
+    # what came out the same changes nothing; a plate's first result is no change to Dagster
+    made = (~Condition.missing()).newly_true().with_label("newly_made")
     updated = Condition.any_deps_match(
-        Condition.newly_updated() | Condition.will_be_requested()
+        Condition.data_version_changed() | made | Condition.will_be_requested()
     ).since_last_handled()
     condition = (
-        night.since_last_handled()
+        _due(night)
         # a tick later: only then are the runs of this night's plates in progress
         & ~night
         & ((Condition.missing() & ~failed() & StillMissing()) | updated)

@@ -15,6 +15,7 @@ from dp_assets.orchestration.automation.names import RECHECK, STALE, STARTED_BY
 from dp_assets.orchestration.automation.staleness import Staleness
 from dp_assets.orchestration.lanes import ProjectGraph
 from dp_assets.orchestration.partitions import PLATES
+from dp_assets.orchestration.project_resource import ProjectResource
 
 READ_FROM_FILES = ("plate_images", "plate_annotations", "cell_locations", "plate_outlines")
 RECHECK_JOB = "recheck"
@@ -46,8 +47,10 @@ def recheck_jobs(graph: ProjectGraph) -> list[Any]:
     ]
 
 
-def recheck_schedule(settings: AutomationSettings, cron: str) -> dg.ScheduleDefinition:
-    """The schedule that has the files of every finished plate looked at."""
+def recheck_schedule(
+    project: ProjectResource, settings: AutomationSettings, cron: str
+) -> dg.ScheduleDefinition:
+    """The schedule that has the files of every plate looked at that was read before and is in the index."""
 
     @dg.schedule(
         name=RECHECK,
@@ -59,7 +62,9 @@ def recheck_schedule(settings: AutomationSettings, cron: str) -> dg.ScheduleDefi
     )
     def weekly_recheck(context: dg.ScheduleEvaluationContext) -> Iterator[dg.RunRequest | dg.SkipReason]:
         done = context.instance.get_materialized_partitions(dg.AssetKey(READ_FROM_FILES[0]))
-        chosen = [plate for plate in context.instance.get_dynamic_partitions(PLATES) if plate in done]
+        listed = project.listed_plates()
+        known = context.instance.get_dynamic_partitions(PLATES)
+        chosen = [plate for plate in known if plate in done and (listed is None or plate in listed)]
         if not chosen:
             yield dg.SkipReason("no plate has been read yet")
         for plate in chosen:

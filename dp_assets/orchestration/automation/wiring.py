@@ -42,7 +42,7 @@ def automation_of(project: Project, graph: ProjectGraph) -> Automation:
     plate_jobs = recheck_jobs(graph)
     made.jobs.extend(plate_jobs)
     if settings.weekly and plate_jobs:
-        made.schedules.append(recheck_schedule(settings, settings.weekly))
+        made.schedules.append(recheck_schedule(ProjectResource.of(project), settings, settings.weekly))
         made.sensors.append(stale_sensor(settings, graph, *plate_jobs))
     retrained = [experiment for experiment in lanes if experiment.least_new_plates is not None]
     if retrained and plate_jobs:
