@@ -1,8 +1,8 @@
 """Executing whole runs on the workers of several machines: the Celery application and its one task.
 
 Redis delivers a run *at least* once: a task is acknowledged when it is done, so that a run that a dying
-machine had taken but not begun is handed to another. What must not happen twice is the run itself: a delivered
-run is executed only if it waits to be executed and nobody holds its lease (`run_lease.py`).
+machine had taken but not begun is handed to another. What must not happen twice is the run itself: a
+delivered run is executed only if it waits to be executed and nobody holds its lease (`run_lease.py`).
 
 Importing this needs no server. Tools of Celery find the application as `dp_assets.orchestration.celery_app`;
 `dp-assets worker` starts workers.
@@ -72,9 +72,9 @@ def cluster_app(broker: str | None, backend: str | None = None, default_queue: s
         redis_socket_keepalive=True,
     )
     # Dagster's own task, made for an application of its own: one name can be registered once.
-    execute = create_execute_job_task(Celery("inner", set_as_current=False))
+    execute = create_execute_job_task(Celery("inner", set_as_current=False), shared=False)
 
-    @made.task(bind=True, name=TASK_EXECUTE_JOB_NAME, track_started=True)
+    @made.task(bind=True, name=TASK_EXECUTE_JOB_NAME, track_started=True, shared=False)
     def execute_job(task: Task, execute_job_args_packed: dict[str, Any]) -> int:
         run_id = unpack_value(execute_job_args_packed, as_type=ExecuteRunArgs).run_id
         worker = task.request.hostname or socket.gethostname()
