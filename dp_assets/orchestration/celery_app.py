@@ -72,7 +72,8 @@ def cluster_app(broker: str | None, backend: str | None = None, default_queue: s
         redis_socket_keepalive=True,
     )
     # Dagster's own task, made for an application of its own: one name can be registered once.
-    execute = create_execute_job_task(Celery("inner", set_as_current=False), shared=False)
+    options: dict[str, Any] = {"shared": False}
+    execute = create_execute_job_task(Celery("inner", set_as_current=False), **options)
 
     @made.task(bind=True, name=TASK_EXECUTE_JOB_NAME, track_started=True, shared=False)
     def execute_job(task: Task, execute_job_args_packed: dict[str, Any]) -> int:
