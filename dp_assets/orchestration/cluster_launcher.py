@@ -17,8 +17,8 @@ from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG, DAGSTER_CELERY_TASK_ID
 from dp_assets.config.errors import ClusterError
 from dp_assets.orchestration.celery_app import CPU_QUEUE, GPU_QUEUE, QUEUES, WORKER_TAG, cluster_app
 from dp_assets.orchestration.run_lease import LEASE_SECONDS, RENEW_SECONDS, LeaseWatch, RunLease, lease_store
+from dp_assets.orchestration.run_pools import needs_gpu
 
-GPU_POOL = "gpu"
 REDIS_URLS = ("redis://", "rediss://")
 
 
@@ -87,8 +87,7 @@ class ClusterRunLauncher(CeleryRunLauncher):
         if named is not None:
             _require_queue(named, f"tag {DAGSTER_CELERY_QUEUE_TAG}")
             return named
-        pools = (run.run_op_concurrency.all_pools if run.run_op_concurrency else None) or ()
-        return self.gpu_queue if any(_is_gpu(pool) for pool in pools) else CPU_QUEUE
+        return self.gpu_queue if needs_gpu(run) else CPU_QUEUE
 
     def launch_run(self, context: LaunchRunContext) -> None:
         run = context.dagster_run
@@ -173,11 +172,6 @@ class ClusterRunLauncher(CeleryRunLauncher):
             return RunLease(self._leases, run_id).read() is not None
         except redis.RedisError:
             return True
-
-
-def _is_gpu(pool: str) -> bool:
-    """Whether a pool is that of graphics processors, together or one by one (`gpu`, `gpu_0`)."""
-    return pool == GPU_POOL or pool.startswith(f"{GPU_POOL}_")
 
 
 def _require_redis(url: str) -> None:

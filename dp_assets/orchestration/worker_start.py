@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 from dp_assets.config.errors import ClusterError
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
-
     from dp_assets.orchestration.cluster_launcher import ClusterRunLauncher
 
 HOME_VARIABLE = "DAGSTER_HOME"
@@ -88,40 +86,46 @@ def _launcher(home: Path) -> "ClusterRunLauncher":
     """The run launcher of the instance, whose database was reached."""
     from dagster import DagsterInstance
     from dagster._core.errors import DagsterInvalidConfigError
+    from dagster._core.instance import InstanceRef
+    from dagster_postgres.utils import DagsterPostgresException
+    from sqlalchemy.exc import OperationalError
 
     from dp_assets.orchestration.cluster_launcher import ClusterRunLauncher
 
     try:
-        instance = DagsterInstance.from_config(str(home))
+        # First without the database, which is tried for a while.
+        launcher = InstanceRef.from_dir(str(home)).run_launcher
+        with DagsterInstance.from_config(str(home)) as instance:
+            instance.get_runs_count()
     except DagsterInvalidConfigError as error:
         raise ClusterError(
             "; ".join(found.message.strip().splitlines()[0] for found in error.errors),
             where=str(home / INSTANCE_FILE),
             remedy="set the environment variables that it names, or correct it",
         ) from error
-    with instance:
-        _require_database(instance, home)
-        launcher = instance.run_launcher
-        if not isinstance(launcher, ClusterRunLauncher):
-            raise ClusterError(
-                f"its run launcher is {type(launcher).__name__}, which gives workers nothing to do",
-                where=str(home / INSTANCE_FILE),
-                remedy=f"use the run_launcher of {SHIPPED_INSTANCE}",
-            )
-        return launcher
-
-
-def _require_database(instance: "DagsterInstance", home: Path) -> None:
-    from sqlalchemy.exc import OperationalError
-
-    try:
-        instance.get_runs_count()
-    except OperationalError as error:
+    except (DagsterPostgresException, OperationalError) as error:
         raise ClusterError(
-            f"PostgreSQL does not answer: {str(error.orig).strip().splitlines()[0]}",
+            f"PostgreSQL does not answer: {_reason(error)}",
             where=f"{home / INSTANCE_FILE}: storage.postgres",
             remedy="start the server, or correct the URL, its user and password (their environment variable)",
         ) from error
+    if not isinstance(launcher, ClusterRunLauncher):
+        raise ClusterError(
+            f"its run launcher is {type(launcher).__name__}, which gives workers nothing to do",
+            where=str(home / INSTANCE_FILE),
+            remedy=f"use the run_launcher of {SHIPPED_INSTANCE}",
+        )
+    return launcher
+
+
+def _reason(error: BaseException) -> str:
+    """What the database's own library said; it names server and user, never the password."""
+    from psycopg2 import OperationalError  # type: ignore[import-untyped]
+
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, OperationalError):
+        cause = cause.__cause__ or cause.__context__
+    return str(cause or error).strip().splitlines()[0]
 
 
 def _require_redis(launcher: "ClusterRunLauncher") -> None:
