@@ -1,7 +1,6 @@
 """A whole installation on this machine: servers, the shipped instance with shorter times, workers, daemon."""
 
 import os
-import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,11 +90,6 @@ class Installation:
         """Switch everything off but the servers."""
         for machine in reversed(self.machines):
             machine.stop()
-
-    def kill_run_process(self, worker: Machine) -> None:
-        """Kill the process of a worker that executes a run, and leave the worker alone."""
-        (child,) = set(processes_of(worker.pid)) - {worker.pid}
-        os.kill(child, signal.SIGKILL)
 
     def machine(self, name: str, command: list[str]) -> Machine:
         """A machine that runs a command."""

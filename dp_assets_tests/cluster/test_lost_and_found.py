@@ -1,5 +1,8 @@
 """What may go wrong between PostgreSQL, Redis and workers, each by itself."""
 
+import os
+import re
+import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,6 +77,13 @@ def wait_for(
 def log_of(installation: Installation, asset: str) -> list[str]:
     """What an asset wrote down."""
     return (installation.root / f"{asset}.txt").read_text().split()
+
+
+def process_of(instance: DagsterInstance, run: DagsterRun) -> int:
+    """The process that executes a run, as it said itself."""
+    said = [str(entry.message) for entry in instance.all_logs(run.run_id)]
+    (pid,) = {int(found[1]) for line in said if (found := re.search(r"Started process .*pid: (\d+)", line))}
+    return pid
 
 
 def begun(installation: Installation, asset: str) -> bool:
@@ -161,7 +171,9 @@ def test_a_killed_process_is_found_and_its_run_retried(
     machine = installation.worker("machine_1", "cpu")
     launch(installation, "cpu", 30)
     wait_until(lambda: begun(installation, "on_a_cpu"), "the asset is at work", PATIENCE)
-    installation.kill_run_process(machine)
+    pid = process_of(instance, the_run(instance))
+    assert pid != machine.pid
+    os.kill(pid, signal.SIGKILL)
     wait_for(instance, DagsterRunStatus.FAILURE)
     assert any("was killed" in str(entry.message) for entry in instance.all_logs(the_run(instance).run_id))
     wait_until(lambda: instance.get_runs_count() == 2, "there is a retry", PATIENCE)

@@ -333,10 +333,10 @@ def test_a_worker_says_what_it_lacks(tiny: Workshop, tmp_path: Path, monkeypatch
     (home / "dagster.yaml").write_text(SHIPPED.read_text())
     for name in ("DP_POSTGRES_URL", "DP_BROKER_URL"):
         monkeypatch.delenv(name, raising=False)
-    assert "DP_POSTGRES_URL" in said()
-    monkeypatch.setenv("DP_POSTGRES_URL", "postgresql+psycopg2://user:hidden@127.0.0.1:1/dagster")
     assert "DP_BROKER_URL" in said()
     monkeypatch.setenv("DP_BROKER_URL", "redis://:hidden@127.0.0.1:1/0")
+    assert "DP_POSTGRES_URL" in said()
+    monkeypatch.setenv("DP_POSTGRES_URL", "postgresql+psycopg2://user:hidden@127.0.0.1:1/dagster")
     refused = said()
     assert "PostgreSQL does not answer" in refused
     assert "hidden" not in refused
