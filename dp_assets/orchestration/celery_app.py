@@ -14,9 +14,10 @@ import signal
 import socket
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
+import redis
 from celery import Celery, Task  # type: ignore[import-untyped]
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._grpc.types import ExecuteRunArgs
@@ -24,7 +25,9 @@ from dagster._serdes import unpack_value
 from dagster._utils.interrupts import capture_interrupts
 from dagster_celery.config import TASK_EXECUTE_JOB_NAME
 from dagster_celery.tasks import create_execute_job_task
+from dagster_postgres.utils import DagsterPostgresException
 from kombu import Queue
+from sqlalchemy.exc import OperationalError
 
 from dp_assets.orchestration.run_lease import Heartbeat, LeaseStore, RunLease, lease_store
 
@@ -37,6 +40,10 @@ WORKER_TAG = "dp/worker"
 # second taker drops them at once; so this only needs to be well below the time limit for runs to start.
 VISIBILITY_SECONDS = 600
 RESULT_SECONDS = 7 * 24 * 3600
+# What a run meets at its beginning when a server is away; an hour of trying.
+SERVER_ERRORS = (redis.RedisError, OperationalError, DagsterPostgresException)
+RETRY_SECONDS = 30
+MAXIMUM_RETRIES = 120
 WAITING = (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING)
 
 logger = logging.getLogger(__name__)
@@ -79,14 +86,18 @@ def cluster_app(broker: str | None, backend: str | None = None, default_queue: s
     def execute_job(task: Task, execute_job_args_packed: dict[str, Any]) -> int:
         run_id = unpack_value(execute_job_args_packed, as_type=ExecuteRunArgs).run_id
         worker = task.request.hostname or socket.gethostname()
-        with DagsterInstance.get() as instance:
-            return execute_delivered(
-                instance,
-                run_id,
-                lease_store(broker or ""),
-                worker,
-                lambda: execute.run(execute_job_args_packed),
-            )
+        try:
+            with DagsterInstance.get() as instance:
+                return execute_delivered(
+                    instance,
+                    run_id,
+                    lease_store(broker or ""),
+                    worker,
+                    lambda: execute.run(execute_job_args_packed),
+                )
+        except SERVER_ERRORS as error:
+            # Delivered again later: if the run began meanwhile, it is left alone then.
+            raise task.retry(exc=error, countdown=RETRY_SECONDS, max_retries=MAXIMUM_RETRIES) from error
 
     made.finalize()
     return made
@@ -131,7 +142,9 @@ def execute_delivered(
         _report(instance, run, worker, error)
         raise
     finally:
-        lease.release()
+        # While Redis is away the lease runs out by itself.
+        with suppress(redis.RedisError):
+            lease.release()
 
 
 def _is_over(instance: DagsterInstance, run_id: str) -> bool:

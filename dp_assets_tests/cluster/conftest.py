@@ -18,5 +18,5 @@ def servers(tmp_path: Path) -> Iterator[tuple[Postgres, RedisServer]]:
     try:
         yield postgres, redis
     finally:
-        postgres.server.stop()
+        postgres.stop()
         redis.server.stop()

@@ -49,10 +49,10 @@ class Machine:
         _signal(self.pid, signal.SIGKILL)
         self._process.wait()
 
-    def stop(self, patience: float = 60.0) -> None:
+    def stop(self, patience: float = 60.0, by: signal.Signals = signal.SIGTERM) -> None:
         """Ask it to end; kill what is left."""
         if self.is_running:
-            self._process.terminate()
+            self._process.send_signal(by)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(patience)
         _signal(self.pid, signal.SIGKILL)

@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -74,6 +75,14 @@ class Postgres:
         server = Machine([*self._as, program, *options], self._log)
         wait_until(self._answers, f"PostgreSQL answers ({self._log})", PATIENCE)
         return server
+
+    def start_again(self) -> None:
+        """Start it after a stop."""
+        self.server = self.start()
+
+    def stop(self) -> None:
+        """Stop it without waiting for its clients to leave."""
+        self.server.stop(by=signal.SIGINT)
 
     def _answers(self) -> bool:
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from celery.result import AsyncResult
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import pack_value
@@ -91,19 +92,23 @@ def begun(installation: Installation, asset: str) -> bool:
     return (installation.root / f"{asset}.txt").exists()
 
 
-def deliver_again(instance: DagsterInstance, run: DagsterRun) -> str:
-    """Hand a run to the workers once more, as Redis does after its visibility timeout; the task's id."""
+def deliver(instance: DagsterInstance, run: DagsterRun, queue: str) -> AsyncResult:
+    """Hand a run to the workers, as the launcher does, and as Redis does again after its visibility timeout."""
     launcher = instance.run_launcher
     assert isinstance(launcher, ClusterRunLauncher)
     assert run.job_code_origin is not None
     arguments = ExecuteRunArgs(
         run.job_code_origin, run.run_id, instance.get_ref(), set_exit_code_on_failure=True
     )
-    sent = launcher.celery.tasks[TASK_EXECUTE_JOB_NAME].apply_async(
-        kwargs={"execute_job_args_packed": pack_value(arguments)}, queue="cpu", routing_key="cpu.again"
+    return launcher.celery.tasks[TASK_EXECUTE_JOB_NAME].apply_async(
+        kwargs={"execute_job_args_packed": pack_value(arguments)}, queue=queue, routing_key=f"{queue}.again"
     )
+
+
+def deliver_again(instance: DagsterInstance, run: DagsterRun) -> None:
+    """Deliver a run once more, and wait until a worker has dealt with that."""
+    sent = deliver(instance, run, "cpu")
     wait_until(lambda: sent.state == "SUCCESS", "the second delivery is dealt with", PATIENCE)
-    return str(sent.task_id)
 
 
 def test_runs_of_the_pool_gpu_go_to_machines_with_one(
@@ -207,3 +212,18 @@ def test_a_run_can_be_stopped(installation: Installation, instance: DagsterInsta
     assert instance.run_launcher.terminate(running.run_id)
     wait_for(instance, DagsterRunStatus.CANCELED, of=lambda i: i.get_runs()[0])
     assert log_of(installation, "on_a_cpu") == ["began"]
+
+
+def test_a_run_that_is_delivered_while_the_database_is_away_is_executed_later(
+    installation: Installation, instance: DagsterInstance
+) -> None:
+    worker = installation.worker("machine_1", "gpu")
+    launch(installation, "cpu", 0.1)
+    wait_for(instance, DagsterRunStatus.STARTING)
+    run = the_run(instance)
+    installation.postgres.stop()
+    deliver(instance, run, "gpu")
+    wait_until(lambda: "Retry in 30s" in worker.text(), "the worker puts the run off", PATIENCE)
+    installation.postgres.start_again()
+    wait_for(instance, DagsterRunStatus.SUCCESS)
+    assert log_of(installation, "on_a_cpu") == ["began", "ended"]

@@ -12,9 +12,15 @@ import pytest
 import redis
 import yaml
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.code_pointer import CodePointer
 from dagster._core.instance.config import dagster_instance_config
 from dagster._core.launcher import WorkerStatus
+from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 from dagster._core.storage.dagster_run import RunOpConcurrency
+from dagster._grpc.types import ExecuteRunArgs
+from dagster._serdes import pack_value
+from dagster_celery.config import TASK_EXECUTE_JOB_NAME
+from sqlalchemy.exc import OperationalError
 
 from dp_assets.config.errors import ClusterError
 from dp_assets.orchestration.celery_app import QUEUES, WORKER_TAG, cluster_app, execute_delivered
@@ -228,6 +234,28 @@ def test_a_run_that_cannot_begin_fails_instead_of_waiting_for_ever() -> None:
         assert current.status == DagsterRunStatus.FAILURE
     assert store.values == {}
     signal.signal(signal.SIGTERM, handler)
+
+
+def test_a_run_is_delivered_again_when_the_database_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried = []
+
+    def away() -> DagsterInstance:
+        tried.append(True)
+        if len(tried) < 3:
+            raise OperationalError("connect", {}, ConnectionError("refused"))
+        return DagsterInstance.ephemeral()
+
+    monkeypatch.setattr(DagsterInstance, "get", away)
+    with DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(nothing)
+        origin = JobPythonOrigin(
+            "nothing", RepositoryPythonOrigin(sys.executable, CodePointer.from_module("m", "d", None))
+        )
+        arguments = pack_value(ExecuteRunArgs(origin, run.run_id, None))
+    task = cluster_app(NOWHERE).tasks[TASK_EXECUTE_JOB_NAME]
+    # The run is not known in an instance that is empty: it is left alone.
+    assert task.apply(kwargs={"execute_job_args_packed": arguments}).get() == 0
+    assert len(tried) == 3
 
 
 def _concurrency(pools: tuple[str, ...]) -> RunOpConcurrency:
