@@ -93,7 +93,7 @@ def begun(installation: Installation, asset: str) -> bool:
 
 
 def deliver(instance: DagsterInstance, run: DagsterRun, queue: str) -> AsyncResult:
-    """Hand a run to the workers, as the launcher does, and as Redis does again after its visibility timeout."""
+    """Hand a run to the workers, as the launcher does, and Redis again after its visibility timeout."""
     launcher = instance.run_launcher
     assert isinstance(launcher, ClusterRunLauncher)
     assert run.job_code_origin is not None
