@@ -18,7 +18,7 @@ class WaitConfig(dg.Config):
 
 
 def wait(name: str, config: WaitConfig) -> None:
-    """Write down that the asset began, wait, and write down that it ended."""
+    """Write down that the asset began, wait (at most until there is a file `go`), write down that it ended."""
     with (PROJECT / f"{name}.txt").open("a") as log:
         log.write("began\n")
         log.flush()
@@ -26,7 +26,7 @@ def wait(name: str, config: WaitConfig) -> None:
             ctypes.PyDLL(None).sleep(int(config.seconds))
         else:
             deadline = time.monotonic() + config.seconds
-            while time.monotonic() < deadline:
+            while time.monotonic() < deadline and not (PROJECT / "go").exists():
                 time.sleep(0.1)
         log.write("ended\n")
 
