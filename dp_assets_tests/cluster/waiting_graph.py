@@ -18,7 +18,7 @@ class WaitConfig(dg.Config):
 
 
 def wait(name: str, config: WaitConfig) -> None:
-    """Write down that the asset began, wait (at most until there is a file `go`), write down that it ended."""
+    """Write down that the asset began, wait or until there is a file `go`, write down that it ended."""
     with (PROJECT / f"{name}.txt").open("a") as log:
         log.write("began\n")
         log.flush()
