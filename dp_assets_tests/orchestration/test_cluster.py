@@ -321,7 +321,7 @@ def test_the_shipped_instance_is_one_of_dagster(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setenv("DP_BROKER_URL", NOWHERE)
     (tmp_path / "dagster.yaml").write_text(SHIPPED.read_text())
     settings, _ = dagster_instance_config(str(tmp_path))
-    assert settings["concurrency"]["pools"]["granularity"] == "run"
+    assert settings["concurrency"]["pools"]["granularity"] == "op"
     launcher = settings["run_launcher"]["config"]
     assert set(launcher) <= set(ClusterRunLauncher.config_type())
     made = ClusterRunLauncher(NOWHERE, gpu_queue=launcher["gpu_queue"])
