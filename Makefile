@@ -7,7 +7,7 @@ DEMO := demo_project
 # Tests run in so many processes.
 JOBS ?= 2
 
-.PHONY: install demo test test-all soak check ui clean
+.PHONY: install demo test test-all test-cluster cluster-servers soak check audit ui clean
 
 install: $(STAMP)
 
@@ -31,6 +31,20 @@ test-all: $(STAMP)
 # Plates arrive for 20 minutes while processes are killed; then everything has to be as in a calm run.
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks.soak
+
+# Several machines: real PostgreSQL, Redis and workers, one of which is killed.
+test-cluster: $(STAMP) cluster-servers
+	$(BIN)/python -m pytest -m cluster dp_assets_tests/cluster
+
+cluster-servers:
+	@missing=""; \
+	command -v redis-server > /dev/null || missing=" redis-server"; \
+	ls /usr/lib/postgresql/*/bin/initdb > /dev/null 2>&1 || missing="$$missing postgresql"; \
+	if [ -n "$$missing" ] && [ "$$(id -u)" -ne 0 ]; then \
+		echo "test-cluster needs$$missing and you are not root: sudo apt-get install --no-install-recommends$$missing"; exit 1; \
+	elif [ -n "$$missing" ]; then \
+		apt-get update -qq && apt-get install -y -qq --no-install-recommends $$missing; \
+	fi
 
 check: $(STAMP)
 	$(BIN)/ruff check .

@@ -20,6 +20,7 @@ from dp_assets.cli.project_option import existing_project, project_option
 from dp_assets.cli.score import score
 from dp_assets.cli.sweep import sweep
 from dp_assets.cli.ui import ui
+from dp_assets.cli.worker import worker
 from dp_assets.config.names import asked_lane
 from dp_assets.config.overrides import Overrides
 from dp_assets.orchestration.code_location import project_folder
@@ -195,6 +196,7 @@ main.add_command(import_results)
 main.add_command(index)
 main.add_command(score)
 main.add_command(ui)
+main.add_command(worker)
 
 
 if __name__ == "__main__":

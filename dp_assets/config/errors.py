@@ -87,6 +87,10 @@ class DeviceError(ProjectError):
     """The compute device asked for does not exist, or was asked for too late."""
 
 
+class ClusterError(ProjectError):
+    """A server, a setting or a library that several machines together need is not there."""
+
+
 def describe(problems: Iterable[Problem]) -> str:
     """The message for a list of problems: one paragraph each, numbered when there are several."""
     texts = [str(problem) for problem in problems]

@@ -110,7 +110,7 @@ def test_the_container_is_made_of_files_that_are_there() -> None:
 
 
 def test_the_container_runs_commands_that_exist() -> None:
-    known = {"FROM", "ARG", "ENV", "WORKDIR", "COPY", "RUN", "VOLUME", "EXPOSE", "CMD"}
+    known = {"FROM", "ARG", "ENV", "WORKDIR", "COPY", "RUN", "USER", "VOLUME", "EXPOSE", "CMD"}
     assert {name for name, _ in instructions()} <= known
     for name, rest in instructions():
         if name == "RUN":

@@ -1,0 +1,1 @@
+"""Several machines, played by processes: PostgreSQL, Redis, workers and daemon are real."""
