@@ -1,11 +1,13 @@
 """One project folder: its settings, its experiments, and why an experiment is missing."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from dp_assets.config.checks import ChecksSettings
 from dp_assets.config.errors import ConfigurationError, Problem
 from dp_assets.config.experiment import Experiment, load_experiment
 from dp_assets.config.fields import AnyCase, Name, Section, WholeNumber
@@ -70,6 +72,11 @@ class ProjectSettings(Section):
         ge=1,
         description="the largest image read, in pixels",
         examples=[100_000_000],
+    )
+    checks: ChecksSettings | None = Field(
+        default=None,
+        description="when checks of results fail, and what their failing does",
+        examples=[{"severity": {"wells_in_one_split": "warn"}}],
     )
 
 
@@ -151,17 +158,25 @@ def _read_project_settings(path: Path) -> ProjectSettings:
     if not path.exists():
         return ProjectSettings()
     document = read_document(path, may_be_empty=True)
-    known = list(ProjectSettings.model_fields)
-    problems = list(document.warnings)
-    for key in document.data:
-        if key not in known:
-            near = nearest_name(key, known)
-            remedy = f'Did you mean "{near}"?' if near else f"Known here: {', '.join(known)}."
-            problems.append(Problem(f'unknown key "{key}"', f"{path}: {key}", remedy))
+    problems = [*document.warnings, *_unknown_keys(document.data, ProjectSettings, f"{path}: ")]
+    checks = document.data.get("checks")
+    if isinstance(checks, Mapping):
+        problems += _unknown_keys(checks, ChecksSettings, f"{path}: checks.")
     reading = check_settings(ProjectSettings, document.data, "", str(path))
     if reading.settings is None or problems:
         raise ConfigurationError([*problems, *reading.problems])
     return reading.settings
+
+
+def _unknown_keys(data: Mapping[str, Any], model: type[Section], where: str) -> list[Problem]:
+    known = list(model.model_fields)
+    problems = []
+    for key in data:
+        if key not in known:
+            near = nearest_name(str(key), known)
+            remedy = f'Did you mean "{near}"?' if near else f"Known here: {', '.join(known)}."
+            problems.append(Problem(f'unknown key "{key}"', f"{where}{key}", remedy))
+    return problems
 
 
 def _read_experiments(

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from dp_assets.config.checks import ChecksSettings
 from dp_assets.config.errors import Problem
 from dp_assets.config.experiment import Experiment
 from dp_assets.config.project import Project
@@ -18,6 +19,7 @@ from dp_assets.orchestration.assets.evaluation import evaluation_asset
 from dp_assets.orchestration.assets.experiment_features import cell_features_asset
 from dp_assets.orchestration.assets.experiment_model import trained_model_asset, training_set_asset
 from dp_assets.orchestration.assets.external_profiles import external_profiles_asset
+from dp_assets.orchestration.assets.image_quality import image_quality_asset
 from dp_assets.orchestration.assets.plate_outlines import plate_outlines_asset
 from dp_assets.orchestration.assets.plate_profiles import site_profiles_asset, well_profiles_asset
 from dp_assets.orchestration.assets.plates import image_index_asset, plate_assets
@@ -82,7 +84,9 @@ def _add_images(
 ) -> None:
     """What all experiments that start from images share."""
     graph.add("index", image_index_asset(images.channels))
-    graph.add("prepare", *plate_assets(images))
+    rules = project.settings.checks or ChecksSettings()
+    metadata = project.reference.sections.metadata.settings if project.reference is not None else None
+    graph.add("prepare", *plate_assets(images, rules, metadata), image_quality_asset(images.channels, rules))
     if any(_masks_cells(experiment) for experiment in lanes.values()):
         graph.add("prepare", plate_outlines_asset())
     described = [e.preparation() for e in project.experiments.values() if e.has_preparation]

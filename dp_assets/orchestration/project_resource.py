@@ -9,8 +9,11 @@ import dagster as dg
 from pydantic import create_model
 from upath import UPath
 
+from dp_assets.config.checks import ChecksSettings
+from dp_assets.config.errors import ConfigurationError
 from dp_assets.config.folders import Folders
-from dp_assets.config.project import MAXIMUM_IMAGE_PIXELS, Project
+from dp_assets.config.project import MAXIMUM_IMAGE_PIXELS, PROJECT_FILE, Project
+from dp_assets.config.validation import check_settings
 from dp_assets.storage.folders import Folder, open_folder
 from dp_assets.storage.index_file import IndexLocation, find_index
 from dp_assets.storage.layout import ProjectLayout
@@ -35,6 +38,7 @@ class ProjectResource(dg.ConfigurableResource):
     maximum_image_pixels : larger images are refused before they are decoded.
     image_roots : folders outside `inputs/images` that may hold images.
     images, locations, index : where they lie, when not in `inputs`; empty for the usual places.
+    checks : thresholds of checks that differ from the usual ones (section `checks` of project.yaml).
     """
 
     root: str
@@ -46,6 +50,7 @@ class ProjectResource(dg.ConfigurableResource):
     images: str = ""
     locations: str = ""
     index: str = ""
+    checks: dict[str, Any] = {}  # noqa: RUF012
 
     @classmethod
     def of(cls, project: Project) -> "ProjectResource":
@@ -66,6 +71,7 @@ class ProjectResource(dg.ConfigurableResource):
             "images": (str, project.folders.images or ""),
             "locations": (str, project.folders.locations or ""),
             "index": (str, project.folders.index or ""),
+            "checks": (dict[str, Any], _stated(settings.checks)),
         }
         fixed: Any = create_model(cls.__name__, __base__=cls, __doc__=cls.__doc__, **fields)
         return fixed()
@@ -75,6 +81,14 @@ class ProjectResource(dg.ConfigurableResource):
         """Where everything lies."""
         folders = Folders(self.images or None, self.locations or None, self.index or None)
         return ProjectLayout.of(Path(self.root), self.store or None, folders)
+
+    @property
+    def check_rules(self) -> ChecksSettings:
+        """When checks fail, and what that does. Raises ConfigurationError for wrong settings of a run."""
+        found = check_settings(ChecksSettings, self.checks, "checks", PROJECT_FILE)
+        if found.settings is None:
+            raise ConfigurationError(found.problems)
+        return found.settings
 
     @property
     def workers(self) -> int:
@@ -135,3 +149,8 @@ class ProjectResource(dg.ConfigurableResource):
             "on_bad_site": self.on_bad_site,
             "maximum_pixels": self.maximum_image_pixels,
         }
+
+
+def _stated(checks: ChecksSettings | None) -> dict[str, Any]:
+    """The settings that differ from the usual ones, so that the launchpad shows no others."""
+    return {} if checks is None else checks.model_dump(mode="json", exclude_defaults=True)
