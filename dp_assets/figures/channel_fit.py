@@ -26,7 +26,7 @@ def channel_fit(misfit: np.ndarray, channels: Sequence[str], title: str, referen
 
     Parameters
     ----------
-    misfit : (channels, channels), deviation of the images listed under the name of the row from what images of
+    misfit : (channels, channels), deviation of the images listed under the name of the row from what those of
         the column usually look like.
     channels : names, in order.
     title : what was compared.

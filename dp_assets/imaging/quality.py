@@ -1,7 +1,7 @@
-"""How good a single image is: focus, saturation, contrast, and the marks by which its channel is recognised.
+"""How good a single image is: focus, saturation, contrast, and what its channel is recognised by.
 
-Measures: Bray et al. 2012 (J Biomol Screen 17:266), with the slope of the power spectrum for focus. Thresholds
-and comparisons with other images are in `quality_rules`.
+Measures: Bray et al. 2012 (J Biomol Screen 17:266), with the slope of the power spectrum for focus.
+Thresholds and comparisons with other images are in `quality_rules`.
 """
 
 from dataclasses import astuple, dataclass, fields

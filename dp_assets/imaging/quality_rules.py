@@ -23,7 +23,7 @@ GAUSSIAN_SHAPE = 8.0
 MOST_DEVIATIONS = 8.0
 """A mark that is further off counts so much: one mark alone decides nothing."""
 FITS = 5.0
-"""Mean deviation, of two channels together, up to which exchanged channels fit; well-named ones have 1 to 3."""
+"""Deviation of two channels together up to which they fit when exchanged; well-named ones have 1 to 3."""
 LEAST_MARK_DEVIATION = 0.02
 
 
@@ -98,7 +98,7 @@ def empty(plate: PlateQuality, contrast: float, share: float) -> np.ndarray:
 
 
 def marks(plate: PlateQuality) -> np.ndarray:
-    """What a channel is recognised by, (fields, channels, marks): texture, brightness, how much is covered."""
+    """What a channel is recognised by, (fields, channels, marks): texture, brightness, covered area."""
     m = plate.measures
     grey_range = np.maximum(m["p99_9"] - m["p1"], 1e-6)
     shape = [(m[name] - m["p1"]) / grey_range for name in ("p50", "p75", "p90", "p97")]

@@ -162,7 +162,7 @@ def _explained(
     unit: str,
     worst: Any,
 ) -> dict[str, Any]:
-    """The table of odd images and the plate with the channel that has most of them; nothing when all is well."""
+    """The table of odd images, and the plate in the channel that has most; nothing when all is well."""
     if not found.any():
         return {}
     sign = -1.0 if worst is np.nanmin else 1.0

@@ -29,8 +29,12 @@ SAMPLED_SITES = 12
 LEAST_CELLS = 30
 """Fewer cells than this decide nothing about a plate."""
 BETTER = 0.05
-"""Another channel is suspected to be that of nuclei when its rank at the centres is so much higher."""
+"""Another channel seems to be that of nuclei when its rank at the centres is so much higher."""
 MOST_SITES = 0.75
+WRONG_LOCATIONS = (
+    "check that the locations belong to these images, that X is the column and Y the row, and that both "
+    "are in pixels of the original images"
+)
 
 
 @dataclass(frozen=True)
@@ -117,9 +121,8 @@ def inside_check(
     shape : (rows, cols) of the plate's images; None when no image could be read.
     """
     centres = np.stack([cells[CENTER_Y].to_numpy(), cells[CENTER_X].to_numpy()], axis=1)
-    if shape is None:
-        inside = np.zeros(len(centres), bool)
-    else:
+    inside: np.ndarray = np.zeros(len(centres), bool)
+    if shape is not None:
         inside = ((centres >= 0) & (centres <= np.array(shape) - 1)).all(axis=1)
     outside = int((~inside).sum())
     facts: dict[str, Any] = {}
@@ -138,8 +141,7 @@ def inside_check(
         INSIDE,
         outside == 0,
         mild=share <= rules.outside_fraction,
-        remedy="check that the locations belong to these images, that X is the column and Y the row, and that "
-        "both are in pixels of the original images",
+        remedy=WRONG_LOCATIONS,
         cells_outside=outside,
         fraction=round(share, 4),
         threshold_that_blocks=rules.outside_fraction,
@@ -165,7 +167,8 @@ def sample_centres(
         image, centres = site.read(maximum_pixels), by_site[(site.well, site.site)].centres
         return [centre_rank(image[..., number], centres) for number in range(image.shape[-1])], image
 
-    read, ranks = [], []
+    read: list[ImageSite] = []
+    ranks: list[list[float]] = []
     shown: tuple[np.ndarray, np.ndarray] | None = None
     for site, (found, image) in try_each(
         chosen if with_cells else [], measure, unread, workers=workers, progress=lambda *_: None
@@ -206,8 +209,7 @@ def nuclei_check(
         not (is_off or better),
         mild=not is_off or not named or sampled.cells < LEAST_CELLS,
         remedy=(
-            "check that the locations belong to these images, that X is the column and Y the row, and that "
-            "both are in pixels of the original images"
+            WRONG_LOCATIONS
             if is_off
             else f"check whether {channels[own]} and {channels[best]} are exchanged in the image index"
         ),

@@ -57,7 +57,7 @@ DESCRIPTIONS = {
     "images_in_one_split": "No image is in both splits, under whatever name.",
     "classes_balanced": "The largest class has not many times the training cells of the smallest.",
     "predictions_sane": "Class probabilities are finite, add up to 1, and do not all name one class.",
-    "controls_steady": "The controls of no plate lie much farther from those before than these from each other.",
+    "controls_steady": "The controls of no plate lie much farther from those before than these do.",
     "channels_not_flat": "No channel is empty on the whole plate.",
     "images_not_flat": "No image is without contrast.",
     "crops_not_flat": "No crop is of one grey level in some channel (such crops are kept out of training).",

@@ -1,4 +1,4 @@
-"""The quality of a plate's images: focus, saturation, contrast, and whether channels are what they are named."""
+"""The quality of a plate's images: focus, saturation, contrast, and whether channels fit their names."""
 
 from collections.abc import Mapping
 
@@ -59,7 +59,7 @@ def image_quality_asset(channels: tuple[str, ...], rules: ChecksSettings) -> dg.
         project: ProjectResource,
         plate_images: pa.Table,
     ) -> dg.MaterializeResult:
-        """Focus, saturation, noise and grey levels of every image of the plate, as it came from the microscope.
+        """Focus, saturation, noise and grey levels of every image as it came from the microscope.
 
         Its checks compare fields of view with the rest of the plate, and the plate with earlier ones. Nothing
         is made from this table.
