@@ -123,7 +123,7 @@ def inside_check(
     centres = np.stack([cells[CENTER_Y].to_numpy(), cells[CENTER_X].to_numpy()], axis=1)
     inside: np.ndarray = np.zeros(len(centres), bool)
     if shape is not None:
-        inside = ((centres >= 0) & (centres <= np.array(shape) - 1)).all(axis=1)
+        inside = np.all((centres >= 0) & (centres <= np.array(shape) - 1), axis=1)
     outside = int((~inside).sum())
     facts: dict[str, Any] = {}
     if outside:
