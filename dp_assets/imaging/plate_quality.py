@@ -85,7 +85,7 @@ def measure_plate(
         refuse_failures(failures_of(sites), plate=sites[0].plate, finished=0, on_bad_site="fail")
     unread: list[SiteFailure] = []
     parts = {site.key: _part(site, channels) for site in good}
-    todo = [site for site in good if not work.part(parts[site.key], ".json").exists()]
+    todo = [site for site in good if _finished(work, parts[site.key]) is None]
 
     def measure(site: ImageSite) -> None:
         image = site.read(maximum_pixels)
@@ -99,9 +99,7 @@ def measure_plate(
     finished = [site for site in good if (site.well, site.site) not in bad]
     refuse_failures(failures, plate=sites[0].plate, finished=len(finished), on_bad_site=on_bad_site)
     content = quality_fingerprint(sites, channels)
-    table = _table(
-        finished, channels, [json.loads(work.part(parts[s.key], ".json").read_bytes()) for s in finished]
-    )
+    table = _table(finished, channels, [_finished(work, parts[site.key]) for site in finished])
     return with_provenance(
         table,
         fingerprint=fingerprint(content, sorted(bad)) if bad else content,
@@ -109,12 +107,20 @@ def measure_plate(
     ), failures
 
 
+def _finished(work: WorkFolder, part: str) -> list[list[float]] | None:
+    """The measures of a finished site; None when it is not finished, or its file is damaged."""
+    try:
+        return json.loads(work.part(part, ".json").read_bytes())
+    except (FileNotFoundError, ValueError):
+        return None
+
+
 def _part(site: ImageSite, channels: Sequence[str]) -> str:
     return fingerprint("quality", VERSION, site.key, list(channels), list(site.fingerprints))
 
 
 def _table(
-    sites: Sequence[ImageSite], channels: Sequence[str], values: Sequence[Sequence[Sequence[float]]]
+    sites: Sequence[ImageSite], channels: Sequence[str], values: Sequence[list[list[float]] | None]
 ) -> pa.Table:
     measures = np.asarray(values, float).reshape(-1, len(MEASURES))
     columns: dict[str, pa.Array] = {
