@@ -103,7 +103,7 @@ class ChecksSettings(Section):
         default=0.2, ge=0, le=1, description="the share of crops without contrast that blocks"
     )
     constant_fraction: Number = Field(
-        default=0.25, ge=0, le=1, description="the share of features that may be constant over a plate"
+        default=0.5, ge=0, le=1, description="the share of features that may be constant over a plate"
     )
     class_ratio: Number = Field(
         default=20.0, ge=1, description="how many times the smallest class the largest may be", examples=[20]
