@@ -105,9 +105,7 @@ def _not_empty(rules: ChecksSettings, plate: str, quality: PlateQuality) -> dg.A
         empty_images=int(found.sum()),
         threshold_contrast=rules.empty_contrast,
         threshold_share_of_range=rules.empty_share,
-        **_explained(
-            plate, quality, found, contrast, "contrast", "contrast, deviations of the noise", np.nanmin
-        ),
+        **_explained(plate, quality, found, contrast, "contrast", "contrast, times the noise", np.nanmin),
     )
 
 
