@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from dp_assets.config.automation import AutomationSettings, EmailSettings, NotifySettings, SlackSettings
+from dp_assets.config.checks import ChecksSettings
 from dp_assets.config.errors import ConfigurationError, Problem
 from dp_assets.config.experiment import Experiment, load_experiment
 from dp_assets.config.fields import AnyCase, Name, Number, Section, WholeNumber
@@ -90,6 +91,11 @@ class ProjectSettings(Section):
         description="a section that says what runs by itself",
         examples=[{"nightly": "0 2 * * *"}],
     )
+    checks: ChecksSettings | None = Field(
+        default=None,
+        description="when checks of results fail, and what their failing does",
+        examples=[{"severity": {"wells_in_one_split": "warn"}}],
+    )
 
 
 # All sections of the file, for keys that nobody knows
@@ -99,6 +105,7 @@ PROJECT_SECTIONS: dict[str, type[Section]] = {
     "automation.notify": NotifySettings,
     "automation.notify.slack": SlackSettings,
     "automation.notify.email": EmailSettings,
+    "checks": ChecksSettings,
 }
 
 

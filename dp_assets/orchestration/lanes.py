@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from dp_assets.config.checks import ChecksSettings
 from dp_assets.config.errors import Problem
 from dp_assets.config.experiment import Experiment
 from dp_assets.config.project import Project
@@ -18,6 +19,7 @@ from dp_assets.orchestration.assets.evaluation import evaluation_asset
 from dp_assets.orchestration.assets.experiment_features import cell_features_asset
 from dp_assets.orchestration.assets.experiment_model import trained_model_asset, training_set_asset
 from dp_assets.orchestration.assets.external_profiles import external_profiles_asset
+from dp_assets.orchestration.assets.image_quality import image_quality_asset
 from dp_assets.orchestration.assets.plate_outlines import plate_outlines_asset
 from dp_assets.orchestration.assets.plate_profiles import site_profiles_asset, well_profiles_asset
 from dp_assets.orchestration.assets.plates import image_index_asset, plate_assets
@@ -69,7 +71,7 @@ def project_graph(project: Project) -> ProjectGraph:
     else:
         _add_images(graph, project, lanes, images)
     for experiment in lanes.values():
-        _add_lane(graph, experiment, project.root)
+        _add_lane(graph, experiment, project.root, project.settings.checks or ChecksSettings())
     scored = [experiment for experiment in lanes.values() if experiment.is_scored]
     if len(scored) > 1:
         graph.add("evaluate", comparison_asset(scored))
@@ -82,15 +84,17 @@ def _add_images(
 ) -> None:
     """What all experiments that start from images share."""
     graph.add("index", image_index_asset(images.channels))
-    graph.add("prepare", *plate_assets(images))
+    rules = project.settings.checks or ChecksSettings()
+    metadata = project.reference.sections.metadata.settings if project.reference is not None else None
+    graph.add("prepare", *plate_assets(images, rules, metadata), image_quality_asset(images.channels, rules))
     if any(_masks_cells(experiment) for experiment in lanes.values()):
         graph.add("prepare", plate_outlines_asset())
     described = [e.preparation() for e in project.experiments.values() if e.has_preparation]
     # The one that also compresses, where an experiment describes illumination only.
     described.sort(key=lambda settings: settings.compression is None)
     if described:
-        graph.add("prepare", *preparation_assets(described[0]))
-    _add_crop_sets(graph, lanes)
+        graph.add("prepare", *preparation_assets(described[0], rules))
+    _add_crop_sets(graph, lanes, rules)
 
 
 def _needed(graph: ProjectGraph, experiment: Experiment) -> dict[str, list[dg.AssetKey]]:
@@ -108,7 +112,7 @@ def _masks_cells(experiment: Experiment) -> bool:
     return Stage.CROPS in experiment.stages and experiment.crops().locations.mask_objects
 
 
-def _add_crop_sets(graph: ProjectGraph, lanes: dict[str, Experiment]) -> None:
+def _add_crop_sets(graph: ProjectGraph, lanes: dict[str, Experiment], rules: ChecksSettings) -> None:
     """One crop store asset per set; experiments with the same geometry share it."""
     made: set[str] = set()
     for experiment in lanes.values():
@@ -119,27 +123,27 @@ def _add_crop_sets(graph: ProjectGraph, lanes: dict[str, Experiment]) -> None:
             made.add(settings.set_name)
             metadata = experiment.sections.metadata.settings
             label = metadata.label_field if metadata is not None else None
-            graph.add("export_single_cells", single_cells_asset(settings, label))
+            graph.add("export_single_cells", single_cells_asset(settings, label, rules))
 
 
-def _add_lane(graph: ProjectGraph, experiment: Experiment, root: Path) -> None:
+def _add_lane(graph: ProjectGraph, experiment: Experiment, root: Path, rules: ChecksSettings) -> None:
     if experiment.has_training:
-        graph.add("train", training_set_asset(experiment))
+        graph.add("train", training_set_asset(experiment, rules))
     if experiment.has_training or experiment.has_profile:
-        graph.add("train", trained_model_asset(experiment))
+        graph.add("train", trained_model_asset(experiment, rules))
     if experiment.has_profile:
-        graph.add("profile", cell_features_asset(experiment))
+        graph.add("profile", cell_features_asset(experiment, rules))
         graph.add("profile", site_profiles_asset(experiment), well_profiles_asset(experiment))
     if experiment.has_features:
         graph.add("evaluate", external_profiles_asset(experiment, str(root)))
     if experiment.is_scored:
-        graph.add("evaluate", *_scoring_assets(experiment, str(root)))
+        graph.add("evaluate", *_scoring_assets(experiment, str(root), rules))
 
 
-def _scoring_assets(experiment: Experiment, root: str) -> list[dg.AssetsDefinition]:
+def _scoring_assets(experiment: Experiment, root: str, rules: ChecksSettings) -> list[dg.AssetsDefinition]:
     made = [
-        corrected_sites_asset(experiment, root),
-        profiles_asset(experiment, root),
+        corrected_sites_asset(experiment, root, rules),
+        profiles_asset(experiment, root, rules),
         treatment_profiles_asset(experiment),
         similarity_asset(experiment),
         profile_map_asset(experiment),

@@ -9,8 +9,11 @@ import dagster as dg
 from pydantic import create_model
 from upath import UPath
 
+from dp_assets.config.checks import ChecksSettings
+from dp_assets.config.errors import ConfigurationError
 from dp_assets.config.folders import Folders
-from dp_assets.config.project import DEFAULT_CACHE_GIGABYTES, MAXIMUM_IMAGE_PIXELS, Project
+from dp_assets.config.project import DEFAULT_CACHE_GIGABYTES, MAXIMUM_IMAGE_PIXELS, PROJECT_FILE, Project
+from dp_assets.config.validation import check_settings
 from dp_assets.storage.folders import Folder, open_folder
 from dp_assets.storage.index_file import IndexLocation, find_index
 from dp_assets.storage.layout import CacheSettings, ProjectLayout
@@ -37,6 +40,7 @@ class ProjectResource(dg.ConfigurableResource):
     cache, cache_gigabytes : where copies of what was read from object stores lie, empty for `.work/cache`;
         and how much of it is kept, 0 for nothing.
     images, locations, index : where they lie, when not in `inputs`; empty for the usual places.
+    checks : thresholds of checks that differ from the usual ones (section `checks` of project.yaml).
     """
 
     root: str
@@ -50,6 +54,7 @@ class ProjectResource(dg.ConfigurableResource):
     images: str = ""
     locations: str = ""
     index: str = ""
+    checks: dict[str, Any] = {}  # noqa: RUF012
 
     @classmethod
     def of(cls, project: Project) -> "ProjectResource":
@@ -72,6 +77,7 @@ class ProjectResource(dg.ConfigurableResource):
             "images": (str, project.folders.images or ""),
             "locations": (str, project.folders.locations or ""),
             "index": (str, project.folders.index or ""),
+            "checks": (dict[str, Any], _stated(settings.checks)),
         }
         fixed: Any = create_model(cls.__name__, __base__=cls, __doc__=cls.__doc__, **fields)
         return fixed()
@@ -86,6 +92,14 @@ class ProjectResource(dg.ConfigurableResource):
     def cache_settings(self) -> CacheSettings:
         """What is kept on this machine of what was read from object stores."""
         return CacheSettings(self.cache or None, self.cache_gigabytes)
+
+    @property
+    def check_rules(self) -> ChecksSettings:
+        """When checks fail, and what that does. Raises ConfigurationError for wrong settings of a run."""
+        found = check_settings(ChecksSettings, self.checks, "checks", PROJECT_FILE)
+        if found.settings is None:
+            raise ConfigurationError(found.problems)
+        return found.settings
 
     @property
     def workers(self) -> int:
@@ -146,3 +160,8 @@ class ProjectResource(dg.ConfigurableResource):
             "on_bad_site": self.on_bad_site,
             "maximum_pixels": self.maximum_image_pixels,
         }
+
+
+def _stated(checks: ChecksSettings | None) -> dict[str, Any]:
+    """The settings that differ from the usual ones, so that the launchpad shows no others."""
+    return {} if checks is None else checks.model_dump(mode="json", exclude_defaults=True)

@@ -1,12 +1,13 @@
 """The parts of an asset's result that all stages share: check results, failures, pictures."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 import pyarrow as pa
 
+from dp_assets.config.checks import ChecksSettings
 from dp_assets.figures.preview import as_markdown
 from dp_assets.storage.fingerprints import fingerprint_table
 from dp_assets.storage.image_sites import SiteFailure
@@ -15,6 +16,7 @@ from dp_assets.storage.tables import with_provenance
 
 SCHEMA_CHECK = "schema"
 SITES_CHECK = "sites_complete"
+MOST_ROWS = 50
 # The result type is given because Dagster reads the annotation of a body with checks as "no value".
 COMMON: dict[str, Any] = {"owners": ["team:imaging"], "dagster_type": dg.Any}
 
@@ -42,6 +44,20 @@ DESCRIPTIONS = {
     "configured_size": "Images have the width and height that the configuration states.",
     "cells_found": "The plate has cells, and every site has a locations file.",
     "cells_inside": "Cell centres lie inside their image.",
+    "cell_counts_usual": "Wells have about as many cells as the plate's wells, and controls as controls.",
+    "centres_on_nuclei": "Cell centres are bright in the channel of nuclei, and in no other more so.",
+    "fields_in_focus": "No image is blurred, compared with its plate; no plate, compared with earlier ones.",
+    "fields_not_saturated": "No image is cut off at the top of the camera's range.",
+    "fields_not_empty": "Every image shows more than background.",
+    "channels_in_order": "No channels look exchanged, in a field of view or on the whole plate.",
+    "illumination_range": "Illumination functions are finite, and correct by no more than a usual factor.",
+    "features_finite": "Every feature of every cell is a finite number.",
+    "features_vary": "No more features than usual are constant over the plate.",
+    "wells_in_one_split": "No well has cells in both splits.",
+    "images_in_one_split": "No image is in both splits, under whatever name.",
+    "classes_balanced": "The largest class has not many times the training cells of the smallest.",
+    "predictions_sane": "Class probabilities are finite, add up to 1, and do not all name one class.",
+    "controls_steady": "The controls of no plate lie much farther from those before than these do.",
     "channels_not_flat": "No channel is empty on the whole plate.",
     "images_not_flat": "No image is without contrast.",
     "crops_not_flat": "No crop is of one grey level in some channel (such crops are kept out of training).",
@@ -58,6 +74,45 @@ DESCRIPTIONS = {
     "expected_counts": "Treatments and labels are as many as in the published set of the preset.",
     "plates_listed": "Every registered plate is still listed in the index.",
 }
+
+
+def judged_checks(key: dg.AssetKey, rules: ChecksSettings, *names: str) -> list[dg.AssetCheckSpec]:
+    """Checks whose severity stands in `project.yaml`; Dagster asks for it when definitions are loaded."""
+    return [
+        spec
+        for name in names
+        for spec in (blocking_checks if rules.severity_of(name) == "block" else checks)(key, name)
+    ]
+
+
+def judged(
+    rules: ChecksSettings,
+    name: str,
+    passed: bool,
+    *,
+    mild: bool = False,
+    remedy: str = "",
+    **metadata: Any,
+) -> dg.AssetCheckResult:
+    """The result of a check of `judged_checks`.
+
+    Parameters
+    ----------
+    mild : failed, but not so that it would mislead: a warning at most.
+    remedy : what can be done; told when the check fails.
+    metadata : numbers, thresholds, and the table or picture that explains them.
+    """
+    severity = rules.severity_of(name)
+    if severity == "off":
+        return check(name, True, note=f"switched off: checks.severity.{name} in project.yaml is off")
+    if remedy and not passed:
+        metadata["remedy"] = remedy
+    return check(name, passed, warn=mild or severity == "warn", **metadata)
+
+
+def table(rows: Sequence[Mapping[str, Any]], most: int = MOST_ROWS) -> dg.TableMetadataValue:
+    """Rows for the asset's page, `most` at most; all rows have the same keys."""
+    return dg.MetadataValue.table([dg.TableRecord(dict(row)) for row in rows[:most]])
 
 
 def check(

@@ -204,7 +204,9 @@ def failure_message(event: dg.DagsterEvent) -> str:
 
 def _found(evaluation: dg.AssetCheckEvaluation) -> str:
     shown = [
-        f"{name}: {value.value}" for name, value in evaluation.metadata.items() if name != "failed_sites"
+        f"{name}: {value.value}"
+        for name, value in evaluation.metadata.items()
+        if not isinstance(value, dg.TableMetadataValue | dg.MarkdownMetadataValue)
     ]
     return ", ".join(shown)
 

@@ -15,6 +15,7 @@ from dp_assets.storage.remote import LocalSide, make_known
 SHARED_PLACES = {
     "image_index": "metadata/image_index",
     "plate_images": "metadata/plate_images",
+    "image_quality": "metadata/image_quality",
     "plate_annotations": "metadata/plate_annotations",
     "plate_outlines": "metadata/plate_outlines",
     "cell_locations": "metadata/cell_locations",

@@ -143,6 +143,19 @@ PLATE_IMAGES = TableSchema(
     key=(*SITE_KEY, "channel"),
 )
 
+IMAGE_QUALITY = TableSchema(
+    "image_quality",
+    {
+        **_columns(*SITE_KEY, "channel"),
+        "focus_slope": (pa.float64(), True),
+        "coarse_slope": (pa.float64(), True),
+        **dict.fromkeys(
+            ("saturated_fraction", "noise", "p1", "p50", "p75", "p90", "p97", "p99_9"), (pa.float64(), False)
+        ),
+    },
+    key=(*SITE_KEY, "channel"),
+)
+
 PLATE_OUTLINES = TableSchema(
     "plate_outlines",
     {
@@ -250,6 +263,7 @@ SCHEMAS = {
     for schema in (
         IMAGE_INDEX,
         PLATE_IMAGES,
+        IMAGE_QUALITY,
         PLATE_OUTLINES,
         PLATE_ANNOTATIONS,
         CELL_LOCATIONS,

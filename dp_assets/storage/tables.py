@@ -26,7 +26,7 @@ class TableStream:
     Attributes
     ----------
     schema : column names and types.
-    row_groups : called once; yields one pyarrow table per row group.
+    row_groups : yields one pyarrow table per row group; the same ones at every call, until `finished`.
     provenance : what the table was made from; goes into the Parquet schema metadata.
     finished : called after the table has been published (clears the work folder).
     """

@@ -11,6 +11,7 @@ import pandas as pd
 from dp_assets.storage.folders import FolderWriter
 from dp_assets.storage.model_folder import CARD_FILE, ModelCard, card_facts, write_card
 from dp_assets.training.cells import LabelledCells
+from dp_assets.training.class_predictions import class_predictions
 from dp_assets.training.crop_supply import plates_of
 from dp_assets.training.model_card_making import card_of
 from dp_assets.training.model_loading import load_trained_network
@@ -42,11 +43,12 @@ def train_model(
     """
     if published is not None and not work.exists():
         _prime(work, published)
+    validation = _validation(plan)
     outcome = train_network(
         settings=plan.settings,
         heads=plan.training_set.heads,
         training=plan.labelled(plan.training_set.part(TRAINING), training=True),
-        validation=_validation(plan),
+        validation=validation,
         folder=work,
         dtype_policy=plan.precision,
         xla=xla,
@@ -59,13 +61,17 @@ def train_model(
         name=plan.name,
         progress=progress,
     )
-    card = _card(plan, outcome, load_trained_network(work), content)
+    network = load_trained_network(work)
+    card = _card(plan, outcome, network, content)
+    batch_size = plan.settings.validation.batch_size
+    predictions = class_predictions(network, validation, plan.training_set.classes, batch_size)
     writer = FolderWriter(
         fingerprint=content,
         facts={
             "card": card_facts(card),
             "resumed_from": outcome.resumed_from,
             "flat_crops": dict(plan.supply.flat),
+            "predictions": predictions,
         },
         fill=lambda folder: _fill(folder, work, card),
         finished=finished,

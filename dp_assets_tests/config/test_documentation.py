@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from dp_assets.config.checks import USUAL_SEVERITY
 from dp_assets.config.evaluation_sections import Metric
 from dp_assets.config.network import CROP_GENERATORS
 from dp_assets.config.presets import PRESETS
@@ -138,3 +139,8 @@ def test_every_metric_is_explained(page: str) -> None:
 def test_every_crop_generator_is_described(page: str) -> None:
     row = next(row for row in rows_under(page, "### `train.model`") if row[0] == "`crop_generator`")
     assert set(re.findall(r"`(\w*crop_?gen\w*)`", row[4])) == set(CROP_GENERATORS.values())
+
+
+def test_severities_are_those_of_the_program(page: str) -> None:
+    rows = rows_under(page, "#### Severity")
+    assert {row[0].strip("`"): row[1].strip("`") for row in rows} == USUAL_SEVERITY

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import dagster as dg
 import pytest
 
+from dp_assets.config.checks import USUAL_SEVERITY
 from dp_assets.orchestration.code_location import build_defs
 from dp_assets_tests.orchestration.materializing import Workshop
 
@@ -26,9 +27,14 @@ class Node(NamedTuple):
     pools: tuple[str, ...] = ()
 
 
-# Checks that stop what depends on their asset: those of every table, and those of corrected profiles.
+# Checks that stop what depends on their asset: those of every table, those of corrected profiles, and those
+# of `project.yaml` that do so by default.
 OF_CORRECTED = ("controls_per_plate", "controls_whitened", "no_missing_values", "one_treatment_per_well")
-BLOCKING = {"schema", *OF_CORRECTED}
+BLOCKING = {
+    "schema",
+    *OF_CORRECTED,
+    *(name for name, severity in USUAL_SEVERITY.items() if severity == "block"),
+}
 
 
 def scored(name: str) -> dict[str, Node]:
@@ -42,7 +48,9 @@ def scored(name: str) -> dict[str, Node]:
     return {
         f"{name}/corrected_sites": table(OF_CORRECTED, "site_profiles"),
         f"{name}/profiles": table(
-            (*OF_CORRECTED, "batches_not_confounded", "wells_agree"), "well_profiles", "plate_annotations"
+            (*OF_CORRECTED, "batches_not_confounded", "controls_steady", "wells_agree"),
+            "well_profiles",
+            "plate_annotations",
         ),
         f"{name}/treatment_profiles": table(("expected_counts", "no_missing_values"), "profiles"),
         f"{name}/similarity": table((), "treatment_profiles"),
@@ -69,17 +77,22 @@ def lane(name: str) -> dict[str, Node]:
             None,
             name,
             ("parquet",),
-            ("classes_validated", "schema"),
+            ("classes_balanced", "classes_validated", "images_in_one_split", "schema", "wells_in_one_split"),
         ),
         f"{name}/trained_model": Node(
-            frozenset({f"{name}/training_set"}), None, name, ("keras",), ("learned",), ("gpu",)
+            frozenset({f"{name}/training_set"}),
+            None,
+            name,
+            ("keras",),
+            ("learned", "predictions_sane"),
+            ("gpu",),
         ),
         f"{name}/cell_features": Node(
             frozenset({"cell_locations", f"{name}/trained_model", "compressed_images", "plate_images"}),
             "plates",
             name,
             ("parquet",),
-            ("schema", "sites_complete"),
+            ("features_finite", "features_vary", "schema", "sites_complete"),
             ("gpu",),
         ),
         f"{name}/site_profiles": Node(
@@ -120,10 +133,28 @@ SHARED = {
         "plates",
         "plates",
         ("parquet",),
-        ("cells_found", "cells_inside", "schema"),
+        ("cell_counts_usual", "cells_found", "cells_inside", "centres_on_nuclei", "schema"),
+    ),
+    "image_quality": Node(
+        frozenset({"plate_images"}),
+        "plates",
+        "plates",
+        ("parquet",),
+        (
+            "channels_in_order",
+            "fields_in_focus",
+            "fields_not_empty",
+            "fields_not_saturated",
+            "schema",
+            "sites_complete",
+        ),
     ),
     "illumination_functions": Node(
-        frozenset({"plate_images"}), "plates", "plates", ("numpy",), ("channels_not_flat", "sites_complete")
+        frozenset({"plate_images"}),
+        "plates",
+        "plates",
+        ("numpy",),
+        ("channels_not_flat", "illumination_range", "sites_complete"),
     ),
     "compressed_images": Node(
         frozenset({"illumination_functions", "plate_images"}),
@@ -196,6 +227,7 @@ def test_jobs_have_the_names_of_the_handbook(tiny: Workshop) -> None:
             "plate_images",
             "plate_annotations",
             "cell_locations",
+            "image_quality",
             "illumination_functions",
             "compressed_images",
         },
@@ -317,7 +349,7 @@ def test_loading_the_definitions_imports_no_library_that_takes_long(tmp_path: Pa
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1]) == [30 if exists else 1, []]
+    assert json.loads(done.stdout.splitlines()[-1]) == [31 if exists else 1, []]
 
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -154,7 +154,9 @@ def test_masked_cells_and_a_changed_outline(masked: Workshop) -> None:
         MASKED,
     }
     assert changed.failed_checks["cells_in_objects"]["cells_on_no_object"] == 1
-    assert changed.failed_checks["crops_not_flat"] == {"flat in DNA,RNA,Mito": 1}
+    assert changed.failed_checks["crops_not_flat"]["flat"] == [
+        {"flat in": "DNA,RNA,Mito", "crops": 1, "fraction": round(1 / facts["cells"], 4)}
+    ]
 
 
 def test_outlines_drawn_as_lines(masked: Workshop) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 import dagster as dg
 import pyarrow as pa
 
+from dp_assets.config.checks import ChecksSettings
 from dp_assets.config.digest import settings_digest
 from dp_assets.config.errors import ConfigurationError, Problem
 from dp_assets.config.experiment import Experiment
 from dp_assets.config.protocol import ProfileProtocol
+from dp_assets.orchestration.control_checks import STEADY, drift_check
 from dp_assets.orchestration.io_managers import FAN_IN
 from dp_assets.orchestration.outputs import Metadata, TableOutput
 from dp_assets.orchestration.profile_checks import (
@@ -37,7 +39,14 @@ from dp_assets.orchestration.profile_inputs import (
     raw_profiles,
 )
 from dp_assets.orchestration.project_resource import ProjectResource
-from dp_assets.orchestration.results import COMMON, blocking_checks, identified, schema_check, table_checks
+from dp_assets.orchestration.results import (
+    COMMON,
+    blocking_checks,
+    identified,
+    judged_checks,
+    schema_check,
+    table_checks,
+)
 from dp_assets.orchestration.user_errors import user_errors
 from dp_assets.profiling.correction import Corrected, correct
 from dp_assets.profiling.roles import treatment_conflicts
@@ -49,8 +58,8 @@ from dp_assets.storage.tables import with_provenance
 _BLOCKING = (ONE_TREATMENT, CONTROLS, FINITE, WHITENED)
 
 
-def corrected_sites_asset(experiment: Experiment, root: str) -> dg.AssetsDefinition:
-    """The corrected profiles of all sites."""
+def corrected_sites_asset(experiment: Experiment, root: str, rules: ChecksSettings) -> dg.AssetsDefinition:
+    """The corrected profiles of all sites; `rules` say which checks block."""
     protocol = experiment.scoring().profiles
     key = dg.AssetKey([experiment.name, "corrected_sites"])
 
@@ -62,13 +71,19 @@ def corrected_sites_asset(experiment: Experiment, root: str) -> dg.AssetsDefinit
         io_manager_key="table_io",
         code_version=_code(protocol, root),
         ins={"sites": raw_input(experiment, "site")},
-        check_specs=[*table_checks(key), *blocking_checks(key, *_BLOCKING)],
+        check_specs=[
+            *table_checks(key),
+            *blocking_checks(key, *_BLOCKING),
+            # Of one level only, or one plate would be told of twice.
+            *(judged_checks(key, rules, STEADY) if protocol.level == "site" else []),
+        ],
         description=f"The site profiles of all plates. {describe(protocol)}",
     )
     def corrected_sites(project: ProjectResource, sites: Any) -> dg.MaterializeResult:
         with user_errors(experiment):
             raw = raw_profiles(sites, "site", protocol, project, experiment.name)
             corrected = correct(raw.table, protocol)
+            steady = [drift_check(project.check_rules, raw.table)] if protocol.level == "site" else []
         table, version = identified(with_provenance(corrected.table, **_provenance(raw, corrected)))
         return dg.MaterializeResult(
             value=TableOutput(table, lambda _: _facts(table, raw, corrected)),
@@ -76,14 +91,15 @@ def corrected_sites_asset(experiment: Experiment, root: str) -> dg.AssetsDefinit
             check_results=[
                 schema_check(table, "corrected_sites"),
                 *_checks((raw.table,), table, corrected, protocol),
+                *steady,
             ],
         )
 
     return corrected_sites
 
 
-def profiles_asset(experiment: Experiment, root: str) -> dg.AssetsDefinition:
-    """The corrected profiles of all wells."""
+def profiles_asset(experiment: Experiment, root: str, rules: ChecksSettings) -> dg.AssetsDefinition:
+    """The corrected profiles of all wells; `rules` say which checks block."""
     scoring = experiment.scoring()
     protocol, separator = scoring.profiles, scoring.evaluation.label_separator
     key = dg.AssetKey([experiment.name, "profiles"])
@@ -113,6 +129,7 @@ def profiles_asset(experiment: Experiment, root: str) -> dg.AssetsDefinition:
         check_specs=[
             *table_checks(key, WELLS_AGREE, BATCHES),
             *blocking_checks(key, *own),
+            *([] if of_sites else judged_checks(key, rules, STEADY)),
         ],
         description=(
             "The profiles of the wells of all plates: "
@@ -136,7 +153,10 @@ def profiles_asset(experiment: Experiment, root: str) -> dg.AssetsDefinition:
                 table = with_provenance(corrected.table, **_provenance(raw, corrected))
                 facts = _facts(table, raw, corrected)
                 told = (raw.table, *([] if indexed is None else [indexed]))
-                results = _checks(told, table, corrected, protocol)
+                results = [
+                    *_checks(told, table, corrected, protocol),
+                    drift_check(project.check_rules, raw.table),
+                ]
         table, version = identified(table)
         return dg.MaterializeResult(
             value=TableOutput(table, lambda _: facts),

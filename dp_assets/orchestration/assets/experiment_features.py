@@ -1,15 +1,18 @@
 """An experiment's features, plate by plate."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 
+from dp_assets.config.checks import ChecksSettings
 from dp_assets.config.digest import settings_digest
 from dp_assets.config.experiment import Experiment
 from dp_assets.config.stages import ProfilingSettings
 from dp_assets.orchestration.accelerator_resource import AcceleratorResource
 from dp_assets.orchestration.crop_inputs import image_inputs, site_crops
+from dp_assets.orchestration.feature_checks import FINITE, VARY, feature_checks
 from dp_assets.orchestration.feature_extractors import extractor_loader
 from dp_assets.orchestration.grey_levels import ILLUMINATION, plate_range, statistics_inputs
 from dp_assets.orchestration.outputs import Metadata, TableOutput, unchanged
@@ -19,6 +22,7 @@ from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.orchestration.results import (
     COMMON,
     failure_table,
+    judged_checks,
     schema_check,
     sites_check,
     stored_failures,
@@ -27,14 +31,17 @@ from dp_assets.orchestration.results import (
 from dp_assets.orchestration.stage_config import StageConfig
 from dp_assets.orchestration.user_errors import user_errors
 from dp_assets.profiling.feature_plan import VERSION, FeaturePlan
+from dp_assets.profiling.feature_statistics import feature_statistics
 from dp_assets.storage.card_check import repeats_channels, require_card
 from dp_assets.storage.model_folder import ModelFolder
 from dp_assets.storage.tables import StoredTable, TableStream, read_provenance
 from dp_assets.training.store_crops import PlateRange
 
+STATISTICS = "statistics"
 
-def cell_features_asset(experiment: Experiment) -> dg.AssetsDefinition:
-    """The features of every cell, from the experiment's model."""
+
+def cell_features_asset(experiment: Experiment, rules: ChecksSettings) -> dg.AssetsDefinition:
+    """The features of every cell, from the experiment's model; `rules` say which checks block."""
     settings = experiment.profiling()
     repeated = repeats_channels(settings)
     key = dg.AssetKey([experiment.name, "cell_features"])
@@ -53,7 +60,7 @@ def cell_features_asset(experiment: Experiment) -> dg.AssetsDefinition:
             **statistics_inputs(settings),
             "trained_model": dg.AssetIn([experiment.name, "trained_model"]),
         },
-        check_specs=table_checks(key, "sites_complete"),
+        check_specs=[*table_checks(key, "sites_complete"), *judged_checks(key, rules, FINITE, VARY)],
         description=(
             f"One row per {_unit(settings)}: the output of layer {settings.profile.feature_layer} of "
             f"{experiment.name}'s model, averaged over space"
@@ -71,6 +78,7 @@ def cell_features_asset(experiment: Experiment) -> dg.AssetsDefinition:
         stream = None
         stored = StoredTable(project.path(tuple(key.path), context.partition_key, ".parquet"))
         with user_errors():
+            rules = project.check_rules
             plan = feature_plan(experiment, settings, context.partition_key, inputs, project, accelerator)
             if config.force or not project.is_current(context, ".parquet", plan.fingerprint):
                 stream = _extract(
@@ -83,6 +91,9 @@ def cell_features_asset(experiment: Experiment) -> dg.AssetsDefinition:
                     accelerator,
                     None if config.force else stored,
                 )
+                # Once more through the finished sites, before anything of them is published.
+                statistics = feature_statistics(stream.row_groups())
+                stream = replace(stream, provenance={**stream.provenance, STATISTICS: statistics})
         facts = stream.provenance if stream else read_provenance(stored.schema())
         failures = stored_failures(facts["failures"])
         return dg.MaterializeResult(
@@ -98,10 +109,17 @@ def cell_features_asset(experiment: Experiment) -> dg.AssetsDefinition:
             check_results=[
                 schema_check(stream.schema if stream else stored.schema(), "cell_features"),
                 sites_check(failures),
+                *feature_checks(rules, context.partition_key, _statistics(facts, stored)),
             ],
         )
 
     return cell_features
+
+
+def _statistics(facts: Mapping[str, Any], stored: StoredTable) -> Mapping[str, Any]:
+    """What is known of the features; tables of an earlier version are looked through."""
+    known = facts.get(STATISTICS)
+    return feature_statistics(stored.row_groups()) if known is None else known
 
 
 def _unit(settings: ProfilingSettings) -> str:

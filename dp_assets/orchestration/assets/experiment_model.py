@@ -7,6 +7,7 @@ import dagster as dg
 import pandas as pd
 import pyarrow as pa
 
+from dp_assets.config.checks import ChecksSettings
 from dp_assets.config.digest import settings_digest
 from dp_assets.config.errors import TrainingDataError
 from dp_assets.config.experiment import Experiment
@@ -29,11 +30,19 @@ from dp_assets.orchestration.results import (
     check,
     checks,
     identified,
+    judged_checks,
     picture,
     schema_check,
     table_checks,
 )
 from dp_assets.orchestration.stage_config import StageConfig
+from dp_assets.orchestration.training_checks import (
+    SANE,
+    TRAINING_SET_CHECKS,
+    balance_check,
+    leakage_checks,
+    predictions_check,
+)
 from dp_assets.orchestration.user_errors import user_errors
 from dp_assets.storage.atomic import is_local
 from dp_assets.storage.fingerprints import fingerprint
@@ -70,8 +79,8 @@ def partition_of(settings: TrainingSettings) -> Partition:
     return Partition(first, part.split_field, part.training, part.validation, tuple(further))
 
 
-def training_set_asset(experiment: Experiment) -> dg.AssetsDefinition:
-    """The cells an experiment trains and validates on."""
+def training_set_asset(experiment: Experiment, rules: ChecksSettings) -> dg.AssetsDefinition:
+    """The cells an experiment trains and validates on; `rules` say which checks block."""
     settings = experiment.training()
     key = dg.AssetKey([experiment.name, "training_set"])
 
@@ -87,7 +96,10 @@ def training_set_asset(experiment: Experiment) -> dg.AssetsDefinition:
             **supply_inputs(settings),
             **statistics_inputs(settings, all_plates=True),
         },
-        check_specs=table_checks(key, "classes_validated"),
+        check_specs=[
+            *table_checks(key, "classes_validated"),
+            *judged_checks(key, rules, *TRAINING_SET_CHECKS),
+        ],
         description=(
             f"The {_MEMBERS[crop_origin(settings)]} that {experiment.name} is trained and validated on, with "
             f"their class: images are divided by the index column {settings.partition.split_field}, classes "
@@ -110,6 +122,11 @@ def training_set_asset(experiment: Experiment) -> dg.AssetsDefinition:
                 annotations, listed, partition, least_classes=_least_classes(settings.network.name)
             )
             ranges = ranges_of_plates(settings, plates_of(found.cells), inputs.get(ILLUMINATION, {}))
+            rules = project.check_rules
+            judged_by_split = [
+                *leakage_checks(rules, found.cells, project),
+                balance_check(rules, Counter(found.part(TRAINING)["target"].to_pylist())),
+            ]
         cells = with_provenance(
             found.cells,
             heads=found.heads,
@@ -123,7 +140,11 @@ def training_set_asset(experiment: Experiment) -> dg.AssetsDefinition:
         return dg.MaterializeResult(
             value=TableOutput(table, lambda _: _training_set_facts(found, supply, settings)),
             data_version=version,
-            check_results=[schema_check(table, "training_set"), _classes_validated(found)],
+            check_results=[
+                schema_check(table, "training_set"),
+                _classes_validated(found),
+                *judged_by_split,
+            ],
         )
 
     return training_set
@@ -205,12 +226,12 @@ def _first_image_of_each(cells: pa.Table) -> list[int]:
     ]
 
 
-def trained_model_asset(experiment: Experiment) -> dg.AssetsDefinition:
+def trained_model_asset(experiment: Experiment, rules: ChecksSettings) -> dg.AssetsDefinition:
     """The experiment's model: trained here, or a checkpoint brought from elsewhere."""
-    return _trained(experiment) if experiment.model_source == "train" else _imported(experiment)
+    return _trained(experiment, rules) if experiment.model_source == "train" else _imported(experiment)
 
 
-def _trained(experiment: Experiment) -> dg.AssetsDefinition:
+def _trained(experiment: Experiment, rules: ChecksSettings) -> dg.AssetsDefinition:
     settings = experiment.training()
     key = dg.AssetKey([experiment.name, "trained_model"])
 
@@ -223,7 +244,7 @@ def _trained(experiment: Experiment) -> dg.AssetsDefinition:
         pool="gpu",
         metadata={DEVICES_METADATA: settings.network.devices} if settings.network.devices > 1 else None,
         code_version=f"{VERSION}-{learning_digest(settings)}",
-        check_specs=checks(key, "learned"),
+        check_specs=[*checks(key, "learned"), *judged_checks(key, rules, SANE)],
         description=(
             f"{settings.network.name} trained to tell the classes apart for {settings.network.epochs} "
             "epochs. A killed run goes on after its last finished epoch."
@@ -238,6 +259,7 @@ def _trained(experiment: Experiment) -> dg.AssetsDefinition:
     ) -> dg.MaterializeResult:
         writer = None
         with user_errors():
+            rules = project.check_rules
             plan = training_plan(experiment, training_set, project, accelerator.precision)
             content = plan.fingerprint(training_set_version(training_set))
             if config.force or not project.is_current(context, "", content):
@@ -248,7 +270,10 @@ def _trained(experiment: Experiment) -> dg.AssetsDefinition:
                 writer, lambda folder: {**_model_facts(folder), **unchanged(writer is not None)}
             ),
             data_version=dg.DataVersion(content),
-            check_results=[_learned(manifest["card"])],
+            check_results=[
+                _learned(manifest["card"]),
+                predictions_check(rules, manifest.get("predictions")),
+            ],
         )
 
     return trained_model

@@ -4,10 +4,21 @@ from collections import Counter
 
 import dagster as dg
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from dp_assets.config.checks import ChecksSettings
 from dp_assets.config.digest import settings_digest
-from dp_assets.config.sections import ImagesSettings
+from dp_assets.config.sections import ImagesSettings, MetadataSettings
 from dp_assets.figures.plate_heatmap import plate_heatmap
+from dp_assets.orchestration.location_checks import (
+    COUNTS_USUAL,
+    INSIDE,
+    ON_NUCLEI,
+    cell_count_check,
+    inside_check,
+    nuclei_check,
+    sample_centres,
+)
 from dp_assets.orchestration.outputs import TableOutput
 from dp_assets.orchestration.partitions import plates, register_plates
 from dp_assets.orchestration.progress import reporter
@@ -17,6 +28,7 @@ from dp_assets.orchestration.results import (
     check,
     failure_table,
     identified,
+    judged_checks,
     picture,
     schema_check,
     sites_check,
@@ -28,21 +40,32 @@ from dp_assets.storage.image_sites import failures_of, refuse_failures, sites_of
 from dp_assets.storage.index_file import read_index
 from dp_assets.storage.plate_tables import (
     annotate_plate,
-    cells_outside,
     collect_locations,
     describe_plate_images,
     image_paths,
 )
 from dp_assets.storage.schemas import PLATE, SITE, WELL
-from dp_assets.storage.tables import read_provenance
+from dp_assets.storage.tables import StoredTable, read_provenance, read_table
 
 GROUP = "plates"
 LOCATIONS_VERSION = "1"
 
 
-def plate_assets(images: ImagesSettings) -> list[dg.AssetsDefinition]:
-    """The assets that describe one plate."""
-    return [_plate_images(images), _plate_annotations(images.channels), _cell_locations()]
+def plate_assets(
+    images: ImagesSettings, rules: ChecksSettings, metadata: MetadataSettings | None
+) -> list[dg.AssetsDefinition]:
+    """The assets that describe one plate.
+
+    Parameters
+    ----------
+    rules : which checks block.
+    metadata : which wells are controls; None when the project does not say.
+    """
+    return [
+        _plate_images(images),
+        _plate_annotations(images.channels),
+        _cell_locations(images, rules, metadata),
+    ]
 
 
 def _channels_version(channels: tuple[str, ...]) -> str:
@@ -208,7 +231,11 @@ def _plate_annotations(channels: tuple[str, ...]) -> dg.AssetsDefinition:
     return plate_annotations
 
 
-def _cell_locations() -> dg.AssetsDefinition:
+def _cell_locations(
+    images: ImagesSettings, rules: ChecksSettings, metadata: MetadataSettings | None
+) -> dg.AssetsDefinition:
+    key = dg.AssetKey("cell_locations")
+
     @dg.asset(
         group_name=GROUP,
         **COMMON,
@@ -216,7 +243,10 @@ def _cell_locations() -> dg.AssetsDefinition:
         partitions_def=plates,
         io_manager_key="table_io",
         code_version=LOCATIONS_VERSION,
-        check_specs=table_checks(dg.AssetKey("cell_locations"), "cells_found", "cells_inside"),
+        check_specs=[
+            *table_checks(key, "cells_found"),
+            *judged_checks(key, rules, COUNTS_USUAL, INSIDE, ON_NUCLEI),
+        ],
     )
     def cell_locations(
         context: dg.AssetExecutionContext, project: ProjectResource, plate_images: pa.Table
@@ -235,6 +265,9 @@ def _cell_locations() -> dg.AssetsDefinition:
                 workers=project.workers,
                 roots=project.image_roots,
             )
+            judged_by_cells = _location_checks(
+                context.partition_key, images, metadata, project, plate_images, locations
+            )
         table, version = identified(locations)
         counts = read_provenance(table.schema)["sites"]
         return dg.MaterializeResult(
@@ -243,7 +276,7 @@ def _cell_locations() -> dg.AssetsDefinition:
             check_results=[
                 schema_check(table, "cell_locations"),
                 _cells_found(table),
-                _cells_inside(table, plate_images),
+                *judged_by_cells,
             ],
         )
 
@@ -275,7 +308,43 @@ def _cells_found(table: pa.Table) -> dg.AssetCheckResult:
     )
 
 
-def _cells_inside(table: pa.Table, plate_images: pa.Table) -> dg.AssetCheckResult:
-    sizes = [(row["height"], row["width"]) for row in plate_images.to_pylist() if row["height"]]
-    outside = cells_outside(table, *Counter(sizes).most_common(1)[0][0]) if sizes else table.num_rows
-    return check("cells_inside", outside == 0, cells_outside=outside)
+def _location_checks(
+    plate: str,
+    images: ImagesSettings,
+    metadata: MetadataSettings | None,
+    project: ProjectResource,
+    plate_images: pa.Table,
+    cells: pa.Table,
+) -> list[dg.AssetCheckResult]:
+    rules = project.check_rules
+    sizes = Counter((row["height"], row["width"]) for row in plate_images.to_pylist() if row["height"])
+    paths = image_paths(plate_images, project.image_location())
+    sampled = sample_centres(
+        sites_of_plate(plate, plate_images, images.channels, paths),
+        cells,
+        project.workers,
+        project.maximum_image_pixels,
+    )
+    counts = read_provenance(cells.schema)["sites"]
+    return [
+        cell_count_check(rules, plate, counts, control_wells(plate, metadata, project)),
+        inside_check(rules, plate, cells, sizes.most_common(1)[0][0] if sizes else None),
+        nuclei_check(rules, plate, images.channels, sampled),
+    ]
+
+
+def control_wells(plate: str, metadata: MetadataSettings | None, project: ProjectResource) -> list[str]:
+    """The wells of a plate that the published index calls controls; none when it is not known which are.
+
+    Read on the side, without an edge in the graph: a corrected label must make no location stale.
+    """
+    if metadata is None or metadata.control_value is None:
+        return []
+    path = project.path(("image_index",), None, ".parquet")
+    if not path.exists() or metadata.label_field not in StoredTable(path).schema().names:
+        return []
+    index = read_table(path, [PLATE, WELL, metadata.label_field])
+    is_control = pc.and_(
+        pc.equal(index[PLATE], plate), pc.equal(index[metadata.label_field], metadata.control_value)
+    )
+    return index.filter(is_control)[WELL].unique().to_pylist()

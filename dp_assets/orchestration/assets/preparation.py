@@ -6,6 +6,7 @@ import dagster as dg
 import numpy as np
 import pyarrow as pa
 
+from dp_assets.config.checks import ChecksSettings
 from dp_assets.config.digest import settings_digest
 from dp_assets.config.errors import ConfigurationError
 from dp_assets.config.sections import CompressionSettings
@@ -22,6 +23,7 @@ from dp_assets.imaging.plate_compression import (
 )
 from dp_assets.imaging.plate_illumination import illumination_fingerprint, measure_illumination
 from dp_assets.orchestration.assets.plates import GROUP
+from dp_assets.orchestration.illumination_checks import ILLUMINATION_RANGE, illumination_checks
 from dp_assets.orchestration.outputs import (
     IlluminationOutput,
     Metadata,
@@ -37,6 +39,7 @@ from dp_assets.orchestration.results import (
     check,
     checks,
     failure_table,
+    judged_checks,
     picture,
     sites_check,
 )
@@ -51,9 +54,12 @@ from dp_assets.storage.published import read_arrays
 FIGURE_STEP = 4
 
 
-def preparation_assets(settings: PreparationSettings) -> list[dg.AssetsDefinition]:
-    """Illumination functions and compressed images of a project with a `prepare` section."""
-    assets = [_illumination_functions(settings)]
+def preparation_assets(settings: PreparationSettings, rules: ChecksSettings) -> list[dg.AssetsDefinition]:
+    """Illumination functions and compressed images of a project with a `prepare` section.
+
+    `rules` say which checks block.
+    """
+    assets = [_illumination_functions(settings, rules)]
     if settings.compression is not None:
         assets.append(_compressed_images(settings, settings.compression))
     return assets
@@ -66,9 +72,10 @@ def original_sites(
     return sites_of_plate(plate, plate_images, channels, image_paths(plate_images, project.image_location()))
 
 
-def _illumination_functions(settings: PreparationSettings) -> dg.AssetsDefinition:
+def _illumination_functions(settings: PreparationSettings, rules: ChecksSettings) -> dg.AssetsDefinition:
     digest = settings_digest(settings.illumination)
     channels = settings.images.channels
+    key = dg.AssetKey("illumination_functions")
 
     @dg.asset(
         group_name=GROUP,
@@ -77,7 +84,10 @@ def _illumination_functions(settings: PreparationSettings) -> dg.AssetsDefinitio
         partitions_def=plates,
         io_manager_key="arrays_io",
         code_version=f"{plate_illumination.VERSION}-{digest}",
-        check_specs=checks(dg.AssetKey("illumination_functions"), "sites_complete", "channels_not_flat"),
+        check_specs=[
+            *checks(key, "sites_complete", "channels_not_flat"),
+            *judged_checks(key, rules, ILLUMINATION_RANGE),
+        ],
     )
     def illumination_functions(
         context: dg.AssetExecutionContext,
@@ -95,6 +105,7 @@ def _illumination_functions(settings: PreparationSettings) -> dg.AssetsDefinitio
         failures: Sequence[SiteFailure] = failures_of(sites)
         stored = None
         with user_errors():
+            rules = project.check_rules
             if settings.illumination.method == "basic":
                 raise ConfigurationError([basic.UNAVAILABLE])
             if config.force or not project.is_current(context, ".npz", content):
@@ -126,21 +137,23 @@ def _illumination_functions(settings: PreparationSettings) -> dg.AssetsDefinitio
         return dg.MaterializeResult(
             value=output,
             data_version=dg.DataVersion(stored.fingerprint if stored else content),
-            check_results=[sites_check(failures), _not_flat(stored, project, context)],
+            check_results=[
+                sites_check(failures),
+                *illumination_checks(rules, context.partition_key, _made(stored, project, context)),
+            ],
         )
 
     return illumination_functions
 
 
-def _not_flat(
+def _made(
     stored: StoredIllumination | None, project: ProjectResource, context: dg.AssetExecutionContext
-) -> dg.AssetCheckResult:
+) -> IlluminationFunctions:
+    """The new functions, or the published ones that are kept."""
     if stored is not None:
-        flat = stored.functions.flat_channels
-    else:
-        path = project.path(tuple(context.asset_key.path), context.partition_key, ".npz")
-        flat = IlluminationFunctions.from_arrays(read_arrays(path)).flat_channels
-    return check("channels_not_flat", not flat, warn=False, flat_channels=", ".join(flat) or "none")
+        return stored.functions
+    path = project.path(tuple(context.asset_key.path), context.partition_key, ".npz")
+    return IlluminationFunctions.from_arrays(read_arrays(path))
 
 
 def _illumination_facts(functions: IlluminationFunctions, plate: str) -> Metadata:

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 import numpy as np
 
+from dp_assets.config.checks import ChecksSettings
 from dp_assets.config.stages import CropSettings
 from dp_assets.figures.crop_sheet import LONGEST_SIDE, TITLE, crop_sheet
 from dp_assets.figures.false_colour import shrink
@@ -31,9 +32,12 @@ from dp_assets.orchestration.results import (
     COMMON,
     check,
     checks,
+    judged,
+    judged_checks,
     picture,
     sites_check,
     stored_failures,
+    table,
 )
 from dp_assets.orchestration.stage_config import StageConfig
 from dp_assets.orchestration.user_errors import user_errors
@@ -47,14 +51,18 @@ from dp_assets.storage.tables import read_table
 PREFIX = "single_cells"
 SHEET_ROWS, SHEET_COLUMNS = 8, 8
 OBJECTS_CHECK = "cells_in_objects"
+CROPS_NOT_FLAT = "crops_not_flat"
 
 
-def single_cells_asset(settings: CropSettings, label: str | None) -> dg.AssetsDefinition:
+def single_cells_asset(
+    settings: CropSettings, label: str | None, rules: ChecksSettings
+) -> dg.AssetsDefinition:
     """The crop store of one set.
 
     Parameters
     ----------
     label : the index column whose values name the rows of the picture; None when the project has no labels.
+    rules : which checks block.
     """
     key = dg.AssetKey([PREFIX, settings.set_name])
     is_masked = settings.locations.mask_objects
@@ -69,7 +77,8 @@ def single_cells_asset(settings: CropSettings, label: str | None) -> dg.AssetsDe
         ins=image_inputs(settings),
         code_version=f"{plate_crops.VERSION}-{geometry_digest(settings)}",
         check_specs=[
-            *checks(key, "sites_complete", "crops_not_flat"),
+            *checks(key, "sites_complete"),
+            *judged_checks(key, rules, CROPS_NOT_FLAT),
             *([_objects_spec(key)] if is_masked else []),
         ],
         description=_description(settings),
@@ -78,9 +87,10 @@ def single_cells_asset(settings: CropSettings, label: str | None) -> dg.AssetsDe
         context: dg.AssetExecutionContext, config: StageConfig, project: ProjectResource, **inputs: Any
     ) -> dg.MaterializeResult:
         with user_errors():
+            rules = project.check_rules
             imported = _imported_store(context, project)
             if imported is not None and not config.force:
-                return _kept(imported, project, label, is_masked)
+                return _kept(imported, project, label, is_masked, rules)
             sites, shape, dtype = sites_to_cut(settings, context.partition_key, inputs, project)
             plan = CropPlan(
                 sites=sites,
@@ -103,7 +113,7 @@ def single_cells_asset(settings: CropSettings, label: str | None) -> dg.AssetsDe
                     **project.site_options(context),
                 )[0],
                 describe=lambda folder: _store_facts(CropStore(folder), project, label),
-                judge=_crops_not_flat,
+                judge=lambda manifest: _crops_not_flat(rules, manifest),
             )
             if not is_masked:
                 return result
@@ -125,7 +135,7 @@ def _imported_store(context: dg.AssetExecutionContext, project: ProjectResource)
 
 
 def _kept(
-    imported: Folder, project: ProjectResource, label: str | None, is_masked: bool
+    imported: Folder, project: ProjectResource, label: str | None, is_masked: bool, rules: ChecksSettings
 ) -> dg.MaterializeResult:
     """The result of leaving an imported store as it is."""
     manifest = imported.manifest
@@ -135,7 +145,7 @@ def _kept(
         kept = {**unchanged(False), "kept_because": f"imported from {manifest[IMPORTED]}"}
         return {**_store_facts(CropStore(folder), project, label), **kept}
 
-    results = [sites_check(failures), _crops_not_flat(manifest)]
+    results = [sites_check(failures), _crops_not_flat(rules, manifest)]
     return dg.MaterializeResult(
         value=FolderOutput(None, describe),
         data_version=dg.DataVersion(imported.fingerprint),
@@ -173,9 +183,25 @@ def _cells_in_objects(manifest: Mapping) -> dg.AssetCheckResult:
     )
 
 
-def _crops_not_flat(manifest: Mapping) -> dg.AssetCheckResult:
-    flat = manifest["flat_cells"]
-    return check("crops_not_flat", not flat, **{f"flat in {names}": count for names, count in flat.items()})
+def _crops_not_flat(rules: ChecksSettings, manifest: Mapping) -> dg.AssetCheckResult:
+    flat, cells = manifest["flat_cells"], manifest["cells"]
+    share = sum(flat.values()) / max(1, cells)
+    rows = [
+        {"flat in": names, "crops": count, "fraction": round(count / max(1, cells), 4)}
+        for names, count in sorted(flat.items(), key=lambda item: -item[1])
+    ]
+    return judged(
+        rules,
+        CROPS_NOT_FLAT,
+        not flat,
+        mild=share <= rules.flat_fraction,
+        remedy="flat crops are kept out of training, but have features: look whether the channel is empty "
+        "there (check fields_not_empty of image_quality), and whether cells lie outside their image",
+        flat_crops=sum(flat.values()),
+        fraction=round(share, 4),
+        threshold_that_blocks=rules.flat_fraction,
+        **({"flat": table(rows)} if rows else {}),
+    )
 
 
 def _store_facts(store: CropStore, project: ProjectResource, label: str | None) -> Metadata:
