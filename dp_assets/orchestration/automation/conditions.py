@@ -13,6 +13,7 @@ from dp_assets.orchestration.lanes import ProjectGraph
 
 Condition = dg.AutomationCondition
 INDEX = dg.AssetKey("image_index")
+ANNOTATIONS = dg.AssetKey("plate_annotations")
 TRAINING = ("training_set", "trained_model")
 
 
@@ -95,11 +96,11 @@ def outdated(night: dg.AutomationCondition, parents: Sequence[dg.AssetKey]) -> d
         Condition.any_deps_match(~there | Condition.will_be_requested()).allow(dg.AssetSelection.assets(key))
         for key in parents
     ]
-    # what came out the same changes nothing; a plate's first result is no change to Dagster
-    made = (~Condition.missing()).newly_true().with_label("newly_made")
-    updated = Condition.any_deps_match(
-        Condition.data_version_changed() | made | Condition.will_be_requested()
-    ).since_last_handled()
+    # the weekly look makes annotations again: only others than before count
+    annotations = dg.AssetSelection.assets(ANNOTATIONS)
+    again = Condition.any_deps_match(Condition.newly_updated() | Condition.will_be_requested())
+    changed = Condition.any_deps_match(Condition.data_version_changed()).allow(annotations)
+    updated = (again.ignore(annotations) | changed).since_last_handled()
     condition = (
         _due(night)
         # a tick later: only then are the runs of this night's plates in progress
