@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import click
 
@@ -34,9 +35,6 @@ def ui(port: int, host: str) -> None:
     """Start the Dagster UI on the project, with everything that runs by itself (stop it with Ctrl+C)."""
     root = existing_project().resolve()
     set_up_project(root)
-    with project_instance(root):
-        # Opening it gives back what killed runs hold, and every device its place in the pool `gpu`.
-        pass
     home = os.environ.get("DAGSTER_HOME") or str(ProjectLayout.of(root).dagster_home)
     environment = {
         **os.environ,
@@ -48,15 +46,18 @@ def ui(port: int, host: str) -> None:
     # So the daemon itself starts the code server, and starts it anew when it is gone.
     command += ["--use-legacy-code-server-behavior", "-p", str(port), "-h", host]
     console.print(f"http://{host}:{port}")
-    sys.exit(_keep_running(command, environment))
+    sys.exit(_keep_running(root, command, environment))
 
 
-def _keep_running(command: Sequence[str], environment: Mapping[str, str]) -> int:
+def _keep_running(root: Path, command: Sequence[str], environment: Mapping[str, str]) -> int:
     """Run a command until this process is told to stop; returns the exit code."""
     signal.signal(signal.SIGTERM, _interrupt)
     short_lives = 0
     while short_lives < SHORT_LIVES:
         began = time.monotonic()
+        with project_instance(root):
+            # Opening it gives back what killed runs hold, and every device its place in the pool `gpu`.
+            pass
         # In a session of its own: Ctrl+C reaches it once, from here.
         process = subprocess.Popen(
             command, env=environment, start_new_session=True, preexec_fn=_end_with_parent

@@ -58,7 +58,7 @@ run_launcher:
 run_monitoring:
   enabled: true
   poll_interval_seconds: 15
-  start_timeout_seconds: 180
+  start_timeout_seconds: 120
   cancel_timeout_seconds: 180
   # Places in pools that killed runs left behind.
   free_slots_after_run_end_seconds: 30
