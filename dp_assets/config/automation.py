@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator
 
+from dp_assets.config.credentials import holds_credentials
 from dp_assets.config.cron import cron_problem, timezone_problem
 from dp_assets.config.fields import AnyCase, Distinct, Name, OneOrMore, Section, WholeNumber
 
@@ -44,6 +45,13 @@ class SlackSettings(Section):
         description="the address of the Slack API, where it is not Slack's own",
         examples=["http://127.0.0.1:8065/api/"],
     )
+
+    @field_validator("api")
+    @classmethod
+    def _without_password(cls, value: str | None) -> str | None:
+        if value is not None and holds_credentials(value):
+            raise ValueError("expected an address without user and password, which would end in logs")
+        return value
 
 
 class EmailSettings(Section):
