@@ -1,6 +1,6 @@
 """The quality of all images of a plate: one resumable pass, one row per site and channel."""
 
-import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
@@ -85,12 +85,13 @@ def measure_plate(
         refuse_failures(failures_of(sites), plate=sites[0].plate, finished=0, on_bad_site="fail")
     unread: list[SiteFailure] = []
     parts = {site.key: _part(site, channels) for site in good}
-    todo = [site for site in good if _finished(work, parts[site.key]) is None]
+    kept = work.finished_among(parts.values(), workers)
+    todo = [site for site in good if parts[site.key] not in kept]
 
     def measure(site: ImageSite) -> None:
         image = site.read(maximum_pixels)
         values = [measure_quality(image[:, :, number]).values for number in range(len(channels))]
-        work.write_part(parts[site.key], ".json", json.dumps(values).encode())
+        work.keep(parts[site.key], {}, [_finite_or_none(channel) for channel in values])
 
     done = len(good) - len(todo)
     exhaust(try_each(todo, measure, unread, workers=workers, progress=progress, done=done))
@@ -99,7 +100,7 @@ def measure_plate(
     finished = [site for site in good if (site.well, site.site) not in bad]
     refuse_failures(failures, plate=sites[0].plate, finished=len(finished), on_bad_site=on_bad_site)
     content = quality_fingerprint(sites, channels)
-    table = _table(finished, channels, [_finished(work, parts[site.key]) for site in finished])
+    table = _table(finished, channels, [work.facts(parts[site.key]) for site in finished])
     return with_provenance(
         table,
         fingerprint=fingerprint(content, sorted(bad)) if bad else content,
@@ -107,12 +108,9 @@ def measure_plate(
     ), failures
 
 
-def _finished(work: WorkFolder, part: str) -> list[list[float]] | None:
-    """The measures of a finished site; None when it is not finished, or its file is damaged."""
-    try:
-        return json.loads(work.part(part, ".json").read_bytes())
-    except (FileNotFoundError, ValueError):
-        return None
+def _finite_or_none(values: Sequence[float]) -> list[float | None]:
+    """Measures as JSON, which has no NaN."""
+    return [value if math.isfinite(value) else None for value in values]
 
 
 def _part(site: ImageSite, channels: Sequence[str]) -> str:
@@ -120,7 +118,7 @@ def _part(site: ImageSite, channels: Sequence[str]) -> str:
 
 
 def _table(
-    sites: Sequence[ImageSite], channels: Sequence[str], values: Sequence[list[list[float]] | None]
+    sites: Sequence[ImageSite], channels: Sequence[str], values: Sequence[list[list[float | None]]]
 ) -> pa.Table:
     measures = np.asarray(values, float).reshape(-1, len(MEASURES))
     columns: dict[str, pa.Array] = {

@@ -29,7 +29,8 @@ def plate(tmp_path: Path) -> MadePlate:
 def measure(
     sites: list[ImageSite], folder: Path, progress: ProgressLog | None = None, **changes: Any
 ) -> tuple[pa.Table, list[SiteFailure]]:
-    return measure_plate(sites, CHANNELS, **options(WorkFolder(folder), progress, **changes))
+    with WorkFolder(folder).locked() as work:
+        return measure_plate(sites, CHANNELS, **options(work, progress, **changes))
 
 
 def test_every_image_has_its_own_measures(plate: MadePlate, tmp_path: Path) -> None:
