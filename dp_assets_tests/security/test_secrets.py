@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from dp_assets.orchestration.project_setup import set_up_project
 from dp_assets_tests.orchestration.conftest import no_environment, open_streams, tiny, tiny_template
 from dp_assets_tests.orchestration.materializing import Workshop, call
 from dp_assets_tests.security.leaks import leaks, planted_secrets
@@ -34,7 +35,7 @@ def test_runs_write_no_secret(tiny: Workshop, monkeypatch: pytest.MonkeyPatch) -
     secrets = planted_secrets()
     for name, value in secrets.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("DAGSTER_HOME", str(tiny.root / ".dagster"))
+    set_up_project(tiny.root)
     for path in (tiny.root / "inputs" / "images" / "TINY00002").rglob("*.tiff"):
         path.write_bytes(b"no image")
     ran = call(tiny.root, "run", "prepare", "--verbose")
