@@ -22,7 +22,7 @@ def words_of(variables: Mapping[str, str]) -> dict[str, str]:
 
 
 def leaks(folder: Path, variables: Mapping[str, str]) -> list[str]:
-    """"variable in file" for every secret in a file below a folder, also inside archives and as base64."""
+    """ "variable in file" for every secret in a file below a folder, also inside archives and as base64."""
     sought = {name: _spellings(value, words_of(variables)[name]) for name, value in variables.items()}
     return [
         f"{name} in {path}"

@@ -1,5 +1,6 @@
 """Passwords in addresses are refused by every key that takes one, and shown nowhere."""
 
+import base64
 import json
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from dp_assets.config.experiment import load_experiment
 from dp_assets.config.overrides import Overrides
 from dp_assets.config.project import load_project
 from dp_assets.example.tiny import write_tiny_project
+from dp_assets.orchestration.automation.secrets import without
 
 SECRET = "hunter2/+=x"
 
@@ -71,3 +73,27 @@ def test_secret_key_with_a_slash_is_seen(tmp_path: Path) -> None:
         load_project(tmp_path)
     assert SECRET not in str(caught.value)
     assert "write s3://bucket/project" in str(caught.value)
+
+
+@pytest.mark.parametrize(("host", "refused"), [("mail.example.org", True), ("localhost", False)])
+def test_password_is_not_sent_in_the_clear(tmp_path: Path, host: str, refused: bool) -> None:
+    email = {"sender": "a@b.org", "recipients": ["c@d.org"], "host": host, "security": "none"}
+    settings = {"automation": {"notify": {"email": {**email, "password_variable": "DP_MAIL_PASSWORD"}}}}
+    write_tiny_project(tmp_path)
+    (tmp_path / "project.yaml").write_text(yaml.safe_dump(settings))
+    if not refused:
+        load_project(tmp_path)
+        return
+    with pytest.raises(ConfigurationError, match='security is "ssl" or "starttls"'):
+        load_project(tmp_path)
+
+
+@pytest.mark.parametrize("shift", range(3))
+def test_what_a_server_repeats_is_masked(shift: int) -> None:
+    """smtplib sends user and password in base64, where the password may begin at any of three offsets."""
+    sent = base64.b64encode(b"u" * shift + b"\0" + SECRET.encode()).decode()
+    with pytest.raises(ConfigurationError) as caught, without(SECRET, "automation.notify.email"):
+        raise OSError(f"535 nobody has AUTH PLAIN {sent}, or {SECRET}; ask postmaster")
+    assert str(caught.value).splitlines()[0] == (
+        "project.yaml: automation.notify.email: OSError: 535 nobody has AUTH PLAIN ***, or ***; ask postmaster"
+    )

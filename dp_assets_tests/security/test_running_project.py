@@ -37,7 +37,9 @@ class Refusing(BaseHTTPRequestHandler):
         given = self.headers.get("Authorization", "")
         self.server.given.append(given)  # type: ignore[attr-defined]
         is_slack = self.path.startswith("/slack")
-        body = {"ok": False, "error": f"invalid_auth {given}"} if is_slack else {"error_code": "UNAUTHENTICATED"}
+        body = (
+            {"ok": False, "error": f"invalid_auth {given}"} if is_slack else {"error_code": "UNAUTHENTICATED"}
+        )
         self.send_response(200 if is_slack else 401)
         self.send_header("Content-Type", "application/json")
         self.end_headers()
@@ -60,7 +62,7 @@ class RefusingMail(socketserver.StreamRequestHandler):
             elif word == b"AUTH":
                 self.wfile.write(b"535 nobody has " + line + b"\r\n")
             else:
-                self.wfile.write(b"250 fine\r\n")
+                self.wfile.write(b"221 bye\r\n" if word == b"QUIT" else b"250 fine\r\n")
 
 
 @dataclass(frozen=True)
