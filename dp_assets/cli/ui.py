@@ -21,6 +21,7 @@ from dp_assets.storage.layout import ProjectLayout
 # Services that end sooner than this, time after time, cannot work: a port in use, a broken installation.
 SHORT_LIFE_SECONDS = 60.0
 SHORT_LIVES = 3
+THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 # PR_SET_PDEATHSIG of linux/prctl.h
 SET_DEATH_SIGNAL = 1
 STOP_SECONDS = 60.0
@@ -48,6 +49,10 @@ def ui(port: int, host: str) -> None:
     # So the daemon itself starts the code server, and starts it anew when it is gone.
     command += ["--use-legacy-code-server-behavior", "-p", str(port), "-h", host]
     console.print(f"http://{host}:{port}")
+    if host not in THIS_MACHINE:
+        console.print(
+            "[yellow]There is no login[/yellow]: whoever reaches this port can start runs. Put a proxy in front."
+        )
     sys.exit(_keep_running(command, environment))
 
 

@@ -93,7 +93,7 @@ def test_what_a_server_repeats_is_masked(shift: int) -> None:
     """smtplib sends user and password in base64, where the password may begin at any of three offsets."""
     sent = base64.b64encode(b"u" * shift + b"\0" + SECRET.encode()).decode()
     with pytest.raises(ConfigurationError) as caught, without(SECRET, "automation.notify.email"):
-        raise OSError(f"535 nobody has AUTH PLAIN {sent}, or {SECRET}; ask postmaster")
+        raise OSError(f"535 nobody has AUTH PLAIN {sent}, or {SECRET}; ask")
     assert str(caught.value).splitlines()[0] == (
-        "project.yaml: automation.notify.email: OSError: 535 nobody has AUTH PLAIN ***, or ***; ask postmaster"
+        "project.yaml: automation.notify.email: OSError: 535 nobody has AUTH PLAIN ***, or ***; ask"
     )

@@ -47,7 +47,9 @@ PLANTED = {
     "import pandas as pd\npd.read_pickle(p)": "pandas.read_pickle",
     "import keras\nkeras.saving.load_model(p)": "keras.saving.load_model",
     "from keras.models import load_model as m\nm(p, safe_mode=False)": "keras.models.load_model",
-    "import keras\nkeras.config.enable_unsafe_deserialization()": "keras.config.enable_unsafe_deserialization",
+    "import keras\nkeras.config.enable_unsafe_deserialization()": (
+        "keras.config.enable_unsafe_deserialization"
+    ),
     "import hashlib\nhashlib.md5(b'')": "hashlib.md5",
     "import jinja2\njinja2.Environment(loader=x)": "jinja2.Environment",
     "loader.exec_module(m)": "exec_module",

@@ -55,9 +55,7 @@ def test_lambda_layer_is_not_run(tmp_path: Path) -> None:
     keras.saving.load_model(folder / NETWORK_FILE, safe_mode=False)
     assert proof.exists()
     proof.unlink()
-    with pytest.raises(
-        ModelError, match=r"model\.keras: the network holds a Lambda layer with Python code[\s\S]*plugin"
-    ):
+    with pytest.raises(ModelError, match=r"model\.keras: the network holds a Lambda layer[\s\S]*plugin"):
         load_trained_network(folder)
     assert not proof.exists()
 
