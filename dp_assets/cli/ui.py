@@ -13,6 +13,7 @@ import click
 
 from dp_assets.cli.command_group import console
 from dp_assets.cli.project_option import existing_project, project_option
+from dp_assets.config.automation import THIS_MACHINE
 from dp_assets.orchestration.launcher import BACKFILLS_WAIT
 from dp_assets.orchestration.project_setup import set_up_project
 from dp_assets.orchestration.stage_runner import project_instance
@@ -21,7 +22,6 @@ from dp_assets.storage.layout import ProjectLayout
 # Services that end sooner than this, time after time, cannot work: a port in use, a broken installation.
 SHORT_LIFE_SECONDS = 60.0
 SHORT_LIVES = 3
-THIS_MACHINE = ("127.0.0.1", "localhost", "::1")
 # PR_SET_PDEATHSIG of linux/prctl.h
 SET_DEATH_SIGNAL = 1
 STOP_SECONDS = 60.0
@@ -51,7 +51,8 @@ def ui(port: int, host: str) -> None:
     console.print(f"http://{host}:{port}")
     if host not in THIS_MACHINE:
         console.print(
-            "[yellow]There is no login[/yellow]: whoever reaches this port can start runs. Put a proxy in front."
+            "[yellow]There is no login[/yellow]: whoever reaches this port can start runs "
+            "(docs/reliability.md, Security)"
         )
     sys.exit(_keep_running(command, environment))
 
