@@ -1,7 +1,7 @@
 # One machine, CPU or GPU:
 #   docker build -t dp-assets .
 #   docker build -t dp-assets:gpu --build-arg EXTRAS=gpu .
-#   docker run --rm -v /data/project:/project -p 3000:3000 dp-assets                     (the Dagster UI)
+#   docker run --rm -v /data/project:/project -p 127.0.0.1:3000:3000 dp-assets           (the Dagster UI)
 #   docker run --rm --gpus all -v /data/project:/project dp-assets:gpu dp-assets run all (the work)
 # Many machines (docs/reliability.md): webserver, daemon, code server, workers and pods of runs are all this image.
 #   docker build -t dp-assets:1 --build-arg EXTRAS=cluster,gpu .     (dp-assets worker --queue gpu)

@@ -52,5 +52,11 @@ check: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+# Known weaknesses of everything that is installed; asks PyPI. Strict: what could not be looked up is no pass.
+audit: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,audit]'
+	$(BIN)/python -m pip freeze --all --exclude-editable > $(VENV)/installed.txt
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement $(VENV)/installed.txt
+
 clean:
 	rm -rf $(VENV) $(DEMO)

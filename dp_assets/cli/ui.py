@@ -14,6 +14,7 @@ import click
 
 from dp_assets.cli.command_group import console
 from dp_assets.cli.project_option import existing_project, project_option
+from dp_assets.config.automation import THIS_MACHINE
 from dp_assets.orchestration.launcher import BACKFILLS_WAIT
 from dp_assets.orchestration.project_setup import set_up_project
 from dp_assets.orchestration.stage_runner import project_instance
@@ -46,6 +47,11 @@ def ui(port: int, host: str) -> None:
     # So the daemon itself starts the code server, and starts it anew when it is gone.
     command += ["--use-legacy-code-server-behavior", "-p", str(port), "-h", host]
     console.print(f"http://{host}:{port}")
+    if host not in THIS_MACHINE:
+        console.print(
+            "[yellow]There is no login[/yellow]: whoever reaches this port can start runs "
+            "(docs/reliability.md, Security)"
+        )
     sys.exit(_keep_running(root, command, environment))
 
 

@@ -3,11 +3,13 @@
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
+from dp_assets.config.credentials import holds_credentials
 from dp_assets.config.cron import cron_problem, timezone_problem
 from dp_assets.config.fields import AnyCase, Distinct, Name, OneOrMore, Section, WholeNumber
 
+THIS_MACHINE = ("localhost", "127.0.0.1", "::1")
 ENVIRONMENT_NAME = r"^[A-Za-z_][A-Za-z0-9_]*$"
 
 
@@ -45,6 +47,13 @@ class SlackSettings(Section):
         examples=["http://127.0.0.1:8065/api/"],
     )
 
+    @field_validator("api")
+    @classmethod
+    def _without_password(cls, value: str | None) -> str | None:
+        if value is not None and holds_credentials(value):
+            raise ValueError("expected an address without user and password, which would end in logs")
+        return value
+
 
 class EmailSettings(Section):
     """``automation.notify.email``: the mails that are sent; the password is in an environment variable."""
@@ -68,6 +77,12 @@ class EmailSettings(Section):
         description="the environment variable that holds the password",
         examples=["DP_MAIL_PASSWORD"],
     )
+
+    @model_validator(mode="after")
+    def _encrypted(self) -> "EmailSettings":
+        if self.password_variable is not None and self.security == "none" and self.host not in THIS_MACHINE:
+            raise ValueError('with password_variable, security is "ssl" or "starttls": else anybody reads it')
+        return self
 
 
 class NotifySettings(Section):

@@ -3,6 +3,7 @@
 import importlib.util
 from urllib.parse import urlsplit
 
+from dp_assets.config.credentials import holds_credentials, masked
 from dp_assets.config.errors import Problem
 
 # protocol -> the library that speaks it, and what to install
@@ -20,10 +21,9 @@ def place_problem(place: str, where: str) -> Problem | None:
     if "://" not in place:
         return None
     protocol, _, rest = place.partition("://")
-    if "@" in rest.split("/", 1)[0]:
-        shown = f"{protocol}://***@{rest.rpartition('@')[2]}"
+    if holds_credentials(place):
         return Problem(
-            f'the URL "{shown}" holds credentials, which would end in logs and records',
+            f'the URL "{masked(place)}" holds credentials, which would end in logs and records',
             where,
             f"write {protocol}://{rest.rpartition('@')[2]} and {ENVIRONMENT}",
         )

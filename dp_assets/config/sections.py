@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
+from dp_assets.config.credentials import holds_credentials
 from dp_assets.config.fields import AnyCase, Label, Labels, Name, Names, Number, Section, WholeNumber
 from dp_assets.config.network import (
     ArchitectureParameters,
@@ -235,6 +236,17 @@ class LoggingSettings(Section):
     mlflow: Name | None = Field(
         default=None, description="the address of an MLflow server, or a folder", examples=["mlruns"]
     )
+
+    @field_validator("mlflow")
+    @classmethod
+    def _without_password(cls, value: str | None) -> str | None:
+        # It would end in manifests, model cards, messages and the logs of servers.
+        if value is not None and holds_credentials(value):
+            raise ValueError(
+                "expected an address without user and password: set MLFLOW_TRACKING_USERNAME and "
+                "MLFLOW_TRACKING_PASSWORD in the environment instead"
+            )
+        return value
 
 
 class PartitionSettings(Section):

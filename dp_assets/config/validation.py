@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from dp_assets.config.credentials import masked
 from dp_assets.config.errors import Problem
 from dp_assets.config.spellings import with_current_spelling
 
@@ -120,9 +121,10 @@ def show(value: object) -> str:
     if isinstance(value, float) and not math.isfinite(value):
         return "not a finite number"
     if isinstance(value, str):
+        value = masked(value)
         return f'"{value[:60]}…"' if len(value) > 60 else f'"{value}"'
     # reprlib keeps huge or self-similar values from filling the message
-    return reprlib.repr(value)
+    return masked(reprlib.repr(value))
 
 
 def _in_words(

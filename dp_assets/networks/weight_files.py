@@ -12,6 +12,7 @@ import h5py
 import numpy as np
 
 from dp_assets.config.errors import ModelError
+from dp_assets.networks.model_archive import check_expansion, read_member
 
 ARCHIVE_START = b"PK"
 ARCHIVE_MEMBER = "model.weights.h5"
@@ -29,7 +30,8 @@ class StoredWeight:
         return tuple(self.dataset.shape)
 
     def read(self) -> np.ndarray:
-        """The numbers, in the file's dtype."""
+        """The numbers, in the file's dtype. OSError when they claim far more memory than is in the file."""
+        check_expansion(self.dataset.nbytes, self.dataset.id.get_storage_size(), self.dataset.name)
         return self.dataset[()]
 
 
@@ -84,7 +86,7 @@ def _hdf5_part(raw: BinaryIO) -> BinaryIO:
     with zipfile.ZipFile(raw) as archive:
         if ARCHIVE_MEMBER not in archive.namelist():
             raise OSError(f"the archive has no {ARCHIVE_MEMBER}")
-        return io.BytesIO(archive.read(ARCHIVE_MEMBER))
+        return io.BytesIO(read_member(archive, ARCHIVE_MEMBER))
 
 
 def _layers(file: h5py.File) -> dict[str, list[StoredWeight]]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from dp_assets.config.credentials import masked
 from dp_assets.config.errors import ConfigurationError
 from dp_assets.training.training_log import Parameters
 
@@ -47,7 +48,7 @@ class MlflowLog:
         except ImportError as error:
             raise ConfigurationError(
                 f"the experiment is to be followed with MLflow, but mlflow cannot be imported ({error})",
-                where=f"logging.mlflow: {address}",
+                where=f"logging.mlflow: {masked(address)}",
                 remedy=f"{INSTALL}, or take logging.mlflow out",
             ) from error
         self._folder = (

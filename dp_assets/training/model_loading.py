@@ -6,9 +6,11 @@ import keras
 
 import dp_assets.networks.registry  # noqa: F401  # registers the layers that saved networks are made of
 from dp_assets.config.errors import ModelError
+from dp_assets.networks.model_archive import foreign_code
 from dp_assets.storage.model_folder import NETWORK_FILE
 from dp_assets.training.checkpoint_files import CHECKPOINTS
 
+LONGEST_REASON = 400
 WEIGHT_ENDINGS = (".weights.h5", ".hdf5", ".h5", ".keras")
 
 
@@ -23,8 +25,8 @@ def load_trained_network(folder: Path, checkpoint: str | None = None) -> keras.M
 
     Raises
     ------
-    ModelError : there is no model, no such checkpoint (the message names those there are), or a file is
-        damaged.
+    ModelError : there is no model, no such checkpoint (the message names those there are), a file is
+        damaged, or the network is made of code that only the file brings or names.
     """
     path = folder / NETWORK_FILE
     if not path.exists():
@@ -35,8 +37,11 @@ def load_trained_network(folder: Path, checkpoint: str | None = None) -> keras.M
         )
     weights = find_checkpoint(folder, checkpoint) if checkpoint is not None else None
     try:
-        network = keras.saving.load_model(path, compile=False)
+        # The mode is Keras' own default, unless something has turned it off in this process.
+        network = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:
+        if foreign := foreign_code(path):
+            raise _refused(path, foreign) from error
         raise _unreadable(path, error) from error
     if weights is not None:
         try:
@@ -66,8 +71,18 @@ def _stem(name: str) -> str:
     return name
 
 
+def _refused(path: Path, foreign: str) -> ModelError:
+    return ModelError(
+        f"the network holds {foreign}, which is not run: a model file may come from anybody",
+        where=str(path),
+        remedy="define it in a plugin of the project, registered with "
+        "@keras.saving.register_keras_serializable, and train again; or import the weights alone",
+    )
+
+
 def _unreadable(path: Path, error: Exception) -> ModelError:
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    # Keras begins with what it could not do, and says why further down.
+    reason = " ".join(str(error).split())[:LONGEST_REASON] or type(error).__name__
     return ModelError(
         f"the file cannot be read: {reason}",
         where=str(path),
