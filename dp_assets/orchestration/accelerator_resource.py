@@ -36,7 +36,8 @@ class AcceleratorResource(dg.ConfigurableResource):
 
         Raises
         ------
-        DeviceError : the tag names no device, the device does not exist, or TensorFlow was set up differently in this process before.
+        DeviceError : the tag names no device, the device does not exist, or TensorFlow was set up
+            differently in this process before.
         """
         from dp_assets.networks.accelerator import AcceleratorSettings, configure_accelerator
 

@@ -21,20 +21,21 @@ HOLDER = """
 import sys
 from dp_assets.networks.device_leases import lease_devices
 from dp_assets.networks.devices import ListedDevice
-leases = lease_devices([ListedDevice(0, "T4", "GPU-aaaa"), ListedDevice(1, "T4", "GPU-bbbb")], int(sys.argv[1]), print)
+devices = [ListedDevice(0, "T4", "GPU-aaaa"), ListedDevice(1, "T4", "GPU-bbbb")]
+leases = lease_devices(devices, int(sys.argv[1]), print)
 print(*(device.uuid for device, _ in leases), flush=True)
 sys.stdin.read()
 """
 Hold = Callable[[int], "tuple[subprocess.Popen[str], str]"]
 
 
-class Impatient(Exception):
+class ImpatientError(Exception):
     """Ends a wait."""
 
 
 def stop(message: str) -> None:
     """Does not wait."""
-    raise Impatient(message)
+    raise ImpatientError(message)
 
 
 def claim(wanted: str, *, count: int = 1, shared: bool = False, allotted: str | None = None) -> Claim:
@@ -79,10 +80,11 @@ def test_each_process_gets_its_own_device_and_a_killed_one_frees_it(hold: Hold) 
     assert its == "GPU-aaaa"
     mine = claim("auto")
     assert mine.visible == ("GPU-bbbb",)
-    with pytest.raises(Impatient, match=r"waiting for a free device: .*GPU-aaaa.*GPU-bbbb") as waited:
+    with pytest.raises(ImpatientError, match=r"waiting for a free device: .*GPU-aaaa.*GPU-bbbb") as waited:
         claim("auto")
     if Path("/proc/locks").exists():
-        assert str(holder.pid) in str(waited.value) and str(os.getpid()) in str(waited.value)
+        assert str(holder.pid) in str(waited.value)
+        assert str(os.getpid()) in str(waited.value)
 
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
@@ -101,12 +103,13 @@ def test_a_wait_ends_when_the_holder_ends(hold: Hold) -> None:
 
     leases = lease_devices([FIRST, SECOND], 2, waiting)
     assert [device for device, _ in leases] == [FIRST, SECOND]
-    assert len(told) == 1 and told[0].startswith("waiting for 2 free devices")
+    assert len(told) == 1
+    assert told[0].startswith("waiting for 2 free devices")
 
 
 def test_several_devices_are_taken_all_or_none(hold: Hold) -> None:
     hold(1)
-    with pytest.raises(Impatient):
+    with pytest.raises(ImpatientError):
         claim("auto", count=2)
     assert claim("1").visible == ("1",)  # the second was not kept
 
@@ -117,7 +120,7 @@ def test_named_devices_are_candidates_and_sharing_does_not_wait(hold: Hold) -> N
     assert claim("auto", shared=True, count=2) == Claim(("GPU-aaaa", "GPU-bbbb"), ())
     mine = claim("0,1")
     assert mine.visible == ("1",)
-    with pytest.raises(Impatient, match="GPU-aaaa"):
+    with pytest.raises(ImpatientError, match="GPU-aaaa"):
         claim("0")
 
 

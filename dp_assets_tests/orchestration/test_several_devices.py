@@ -128,5 +128,6 @@ def test_the_tag_goes_before_the_resource_and_the_training_says_how_many(
 def test_a_tag_that_is_no_device_is_named(tag: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked, tags, failure = run_with({"dp/devices": tag}, monkeypatch)
     assert asked is None
-    assert "dp/devices" in failure and "is no device" in failure
+    assert "dp/devices" in failure
+    assert "is no device" in failure
     assert "dp/computed_on" not in tags

@@ -1,7 +1,7 @@
 """Trainings on virtual devices: python -m dp_assets_tests.training.shared_run FOLDER DEVICES [--die].
 
-No random layers and no batch normalization, which look at the part of one device. With --die the process kills
-itself in the middle of the third epoch.
+No random layers and no batch normalization, which look at the part of one device. With --die the process
+kills itself in the middle of the third epoch.
 """
 
 import sys
@@ -41,7 +41,7 @@ def main(folder: str, devices: int, *, die: bool) -> None:
         settings=training_settings(epochs=4, augmentations=False, devices=devices),
         heads=HEADS,
         training=LabelledCells(crops, cells.labels),
-        validation=labelled_cells((6, 6, 5), seed=1),
+        validation=labelled_cells((5, 5, 5), seed=1),
         folder=Path(folder),
         progress=after_epoch,
     )

@@ -88,11 +88,14 @@ def test_rows_are_shared_evenly(cells: int, devices: int) -> None:
     assert set(even) == set(rows)
     assert len(even) == cells or cells % devices
     whole = whole_batches(rows, devices)
-    assert len(whole) % devices == 0 and 0 <= cells - len(whole) < devices
+    assert len(whole) % devices == 0
+    assert 0 <= cells - len(whole) < devices
     filled = filled_up(np.ones((cells, 2, 2, 1)), devices)
-    assert len(filled) % devices == 0 and filled.sum() == 4 * cells
+    assert len(filled) % devices == 0
+    assert filled.sum() == 4 * cells
     if devices == 1:
-        assert np.array_equal(even, rows) and np.array_equal(whole, rows)
+        assert np.array_equal(even, rows)
+        assert np.array_equal(whole, rows)
 
 
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:
@@ -102,7 +105,9 @@ def test_a_batch_that_cannot_be_shared_is_refused() -> None:
 
 def test_a_process_with_fewer_devices_says_so(tmp_path: Path) -> None:
     with (
-        pytest.raises(DeviceError, match=r"the training asks for 8 devices, and this process was set up with"),
+        pytest.raises(
+            DeviceError, match=r"the training asks for 8 devices, and this process was set up with"
+        ),
         shared_by(8),
     ):
         pass
