@@ -62,7 +62,8 @@ def test_a_training_on_two_devices_that_was_killed_goes_on(tmp_path: Path) -> No
     code, said = train(tmp_path / "killed", 2, "--die")
     assert code == -signal.SIGKILL, said
     code, said = train(tmp_path / "killed", 2)
-    assert code == 0 and "resumed after 2" in said, said
+    assert code == 0, said
+    assert "resumed after 2" in said
     code, said = train(tmp_path / "undisturbed", 2)
     assert code == 0, said
     assert_alike(tmp_path / "killed", tmp_path / "undisturbed")
