@@ -36,7 +36,7 @@ def train(folder: Path, devices: int, *options: str, backend: str = "tensorflow"
 
 def assert_alike(one: Path, two: Path) -> None:
     """Both folders hold the same training, but for rounding."""
-    ours, theirs = (load_trained_network(folder / "model.keras").get_weights() for folder in (one, two))
+    ours, theirs = (load_trained_network(folder).get_weights() for folder in (one, two))
     assert len(ours) == len(theirs) > 0
     for mine, other in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-3, atol=1e-4)
