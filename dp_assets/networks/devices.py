@@ -89,14 +89,8 @@ def choose_devices(
         return None
     if wanted == "cpu":
         return ()
-    names = tuple(part.strip() for part in wanted.split(","))
+    names = device_names(wanted)
     for name in names:
-        if not _WANTED.match(name):
-            raise DeviceError(
-                f"{name!r} is no device",
-                where=f"devices: {wanted!r}",
-                remedy='use "auto", "cpu", numbers ("0,1"), or an identifier ("GPU-...", "MIG-...")',
-            )
         if listed and not matching_device(name, listed):
             raise _missing(name, wanted, listed)
         if allotted is not None and not _is_allotted(name, listed, allotted):
@@ -104,6 +98,28 @@ def choose_devices(
                 f"device {name} is not among those given to this process (CUDA_VISIBLE_DEVICES={allotted!r})",
                 where=f"devices: {wanted!r}",
                 remedy='use "auto", or one of those; or change what the scheduler gives to the job',
+            )
+    return names
+
+
+def device_names(wanted: str, where: str | None = None) -> tuple[str, ...]:
+    """The parts of a setting that names devices; whether they exist is not looked at.
+
+    Parameters
+    ----------
+    where : what messages call the setting.
+
+    Raises
+    ------
+    DeviceError : a part is neither a number nor an identifier.
+    """
+    names = tuple(part.strip() for part in wanted.split(","))
+    for name in names:
+        if not _WANTED.match(name):
+            raise DeviceError(
+                f"{name!r} is no device",
+                where=where or f"devices: {wanted!r}",
+                remedy='use "auto", "cpu", numbers ("0,1"), or an identifier ("GPU-...", "MIG-...")',
             )
     return names
 

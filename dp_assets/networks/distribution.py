@@ -4,6 +4,7 @@ The only module that knows how a framework does this. What is built, restored an
 spread over the devices; loss, gradients and metrics are those of the whole batch.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -39,6 +40,11 @@ def shared_by(devices: int) -> Iterator[None]:
 def whole_batches(rows: np.ndarray, devices: int) -> np.ndarray:
     """The rows without those at the end that would not be shared evenly by the devices."""
     return rows[: len(rows) - len(rows) % devices]
+
+
+def repeated_evenly(rows: np.ndarray, devices: int) -> np.ndarray:
+    """The rows, each as often as is needed for the devices to share them evenly: once where they can."""
+    return np.repeat(rows, devices // math.gcd(len(rows), devices))
 
 
 def filled_up(crops: np.ndarray, devices: int) -> np.ndarray:

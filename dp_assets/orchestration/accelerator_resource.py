@@ -1,5 +1,6 @@
 """The compute device as a resource, applied before TensorFlow is imported."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import dagster as dg
@@ -35,13 +36,14 @@ class AcceleratorResource(dg.ConfigurableResource):
 
         Raises
         ------
-        DeviceError : the device does not exist, or TensorFlow was set up differently in this process before.
+        DeviceError : the tag names no device, the device does not exist, or TensorFlow was set up
+            differently in this process before.
         """
         from dp_assets.networks.accelerator import AcceleratorSettings, configure_accelerator
 
         report = configure_accelerator(
             AcceleratorSettings(
-                devices=context.run.tags.get(DEVICES_TAG, self.devices),
+                devices=_tagged(context.run.tags) or self.devices,
                 count=most_devices(context),
                 shared=self.shared,
                 memory_growth=self.memory_growth,
@@ -53,6 +55,18 @@ class AcceleratorResource(dg.ConfigurableResource):
         )
         context.log.info(report.message)
         context.instance.add_run_tags(context.run.run_id, {COMPUTED_ON_TAG: ", ".join(report.devices)})
+
+
+def _tagged(tags: Mapping[str, str]) -> str | None:
+    """The devices that the tag of a run asks for; None without the tag."""
+    from dp_assets.networks.devices import device_names
+
+    if DEVICES_TAG not in tags:
+        return None
+    wanted = tags[DEVICES_TAG].strip()
+    if wanted not in ("auto", "cpu"):
+        device_names(wanted, where=f"tag {DEVICES_TAG}: {wanted!r}")
+    return wanted
 
 
 def most_devices(context: dg.AssetExecutionContext) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from dp_assets.config.errors import TrainingDataError
-from dp_assets.networks.distribution import whole_batches
+from dp_assets.networks.distribution import repeated_evenly, whole_batches
 from dp_assets.storage.atomic import write_bytes
 from dp_assets.training.assembly import Trainee
 from dp_assets.training.callbacks import TrainingCallbacks
@@ -119,7 +119,7 @@ class TrainingRun:
         cells = lesson.training.in_epoch(epoch)
         return Draw(
             cells,
-            _shared_evenly(self.sampler.draw(epoch), self.network.devices, "train on"),
+            _shared_evenly(self.sampler.draw(epoch), self.network.devices),
             targets_of(cells, lesson.heads, lesson.goal, self.labels.soft if self.labels else None),
             self.network.params.batch_size,
             lesson.settings.sampling.workers,
@@ -183,7 +183,8 @@ def _validation_draw(lesson: Lesson, classes: int) -> Draw | None:
     targets = targets_of(lesson.validation, lesson.heads, lesson.goal)
     return Draw(
         lesson.validation,
-        _shared_evenly(rows, devices, "validate with"),
+        # Every cell as often as any other: means and ratios are those of one device.
+        repeated_evenly(rows, devices),
         targets,
         # Nothing depends on where these batches begin.
         max(devices, validation.batch_size - validation.batch_size % devices),
@@ -191,12 +192,12 @@ def _validation_draw(lesson: Lesson, classes: int) -> Draw | None:
     )
 
 
-def _shared_evenly(rows: np.ndarray, devices: int, what: str) -> np.ndarray:
+def _shared_evenly(rows: np.ndarray, devices: int) -> np.ndarray:
     """The rows without the last few that several devices could not share evenly."""
     whole = whole_batches(rows, devices)
     if len(rows) and not len(whole):
         raise TrainingDataError(
-            f"there are {len(rows)} cells to {what}, fewer than the {devices} devices that share them",
+            f"there are {len(rows)} cells to train on, fewer than the {devices} devices that share them",
             where="train.model.devices",
             remedy="use fewer devices, or more images",
         )
