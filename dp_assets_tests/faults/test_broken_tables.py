@@ -49,34 +49,37 @@ def test_a_centre_that_is_no_number(finished: Workshop, cell: str, said: str) ->
 
 
 @pytest.mark.slow
-def test_centres_outside_are_counted_and_many_stop_the_plate(finished: Workshop) -> None:
-    """One of 24 is named; more than half of a plate outside stops what would be cut from nothing."""
-    before = finished.contents()
+def test_centres_outside_are_named_and_many_stop_the_plate(finished: Workshop) -> None:
+    """One of 22 warns; more than a twentieth of the plate outside stops what would be cut from nothing."""
+    crops = {name: data for name, data in finished.contents().items() if "single_cells" in name}
     rewrite(locations(finished), with_first_cell("-40.5,20"))
-    run = finished.make("plate_images", "cell_locations", plate=PLATE)
+    run = finished.make("plate_images", "cell_locations", *PIXELS, plate=PLATE)
     assert run.succeeded, run.failures
-    outside = run.failed_checks["locations_inside"]
-    assert outside["outside"] == 1
-    assert len(outside["sites"]) == 1
+    assert run.failed_checks["cells_inside"]["cells_outside"] == 1
+    assert [row["well"] for row in run.failed_checks["cells_inside"]["sites"]] == ["A02"]
+    crops = {name: data for name, data in finished.contents().items() if "single_cells" in name}
     for well in ("A01", "A02", "A03", "A04"):
         rewrite(locations(finished, well), lambda lines: [lines[0], *["5000,5000"] * (len(lines) - 1)])
     run = finished.make("plate_images", "cell_locations", *PIXELS, plate=PLATE)
     assert not run.succeeded
-    assert "locations_inside" in run.failed_checks
-    assert {name for name in run.metadata if "/" in name} == set(), "crops were cut although a check blocks"
-    crops = {name: data for name, data in before.items() if "single_cells" in name}
+    assert run.failed_checks["cells_inside"]["fraction"] == 1.0
+    assert "single_cells/box32" not in run.metadata, "crops were cut although a check blocks"
     now = finished.contents()
-    assert crops
     assert crops == {name: now[name] for name in crops}
 
 
-def test_a_cell_listed_twice_is_kept_once_or_named(finished: Workshop) -> None:
+def test_a_cell_listed_twice_is_told(finished: Workshop, computed: Counter[str]) -> None:
+    good = locations(finished).read_bytes()
     before = finished.contents()
     rewrite(locations(finished), lambda lines: [*lines, lines[1]])
-    run = finished.make("cell_locations", *PIXELS, plate=PLATE)
-    print(run)
-    assert before
-    assert False
+    run = finished.make("cell_locations", "single_cells/box32", plate=PLATE)
+    assert run.succeeded, run.failures
+    assert run.failed_checks["cells_found"]["cells_listed_again"] == 1
+    assert computed == {"box32": 1}
+    locations(finished).write_bytes(good)
+    run = finished.make("cell_locations", "single_cells/box32", plate=PLATE)
+    assert "cells_found" not in run.failed_checks
+    assert_kept(finished, before)
 
 
 def test_a_site_without_cells_goes_through_to_profiles(finished: Workshop, computed: Counter[str]) -> None:
@@ -84,8 +87,7 @@ def test_a_site_without_cells_goes_through_to_profiles(finished: Workshop, compu
     run = finished.make("cell_locations", *PIXELS, *PROFILES, plate=PLATE)
     assert run.succeeded, run.failures
     assert computed["box32"] == 1
-    wells = pq.read_table(finished.root / "outputs/cnn/profiles/wells" / f"{PLATE}.parquet")
-    print(sorted(finished.contents()))
+    wells = pq.read_table(finished.root / "outputs/cnn/well_profiles" / f"{PLATE}.parquet")
     assert wells["Metadata_Well"].to_pylist() == ["A01", "A03", "A04"]
     assert run.failed_checks["wells_complete"]["without_profile"] == "A02"
 
@@ -94,11 +96,13 @@ def test_a_plate_without_cells_goes_through_to_empty_profiles(finished: Workshop
     other = {name: data for name, data in finished.contents().items() if "TINY00002" in name}
     for well in ("A01", "A02", "A03", "A04"):
         locations(finished, well).unlink()
-    run = finished.make("cell_locations", *PIXELS, *PROFILES, plate=PLATE)
-    print(run)
+    run = finished.make("plate_images", "cell_locations", *PIXELS, *PROFILES, plate=PLATE)
     assert run.succeeded, run.failures
+    assert run.failed_checks["cells_found"]["cells"] == 0
     assert run.metadata["cnn/well_profiles"]["wells"] == 0
     assert {name: data for name, data in finished.contents().items() if "TINY00002" in name} == other
+    for name in ("features", "well_profiles"):
+        assert pq.read_table(finished.root / "outputs/cnn" / name / f"{PLATE}.parquet").num_rows == 0
 
 
 def two_spellings(lines: list[str]) -> list[str]:
@@ -171,28 +175,64 @@ def test_unusual_names_that_are_names(tiny: Workshop) -> None:
 
 def test_locations_that_a_link_leads_to_elsewhere(finished: Workshop) -> None:
     before = finished.contents()
-    secret = finished.root.parent / "secret.csv"
-    locations(finished).rename(secret)
-    locations(finished).symlink_to(secret)
+    listed, secret = locations(finished), finished.root.parent / "secret.csv"
+    listed.rename(secret)
+    listed.symlink_to(secret)
     run = finished.make("cell_locations", plate=PLATE)
-    assert_says(run, "a symbolic link leads to", str(locations(finished)), "image_roots")
+    assert_says(run, f"a symbolic link leads to {secret}", str(listed), "image_roots")
     assert_kept(finished, before)
 
 
-def test_a_channel_without_light_on_a_site_and_on_the_plate(finished: Workshop) -> None:
+def test_a_channel_without_light_on_a_site(finished: Workshop) -> None:
+    """More than a fifth of the crops are flat then, which stops what would be made of them."""
+    before = finished.contents()
+    good = image(finished).read_bytes()
     tifffile.imwrite(image(finished), np.zeros((128, 128), np.uint16))
-    run = finished.make("plate_images", "cell_locations", *PIXELS, plate=PLATE)
-    print(run)
-    for well in ("A01", "A03", "A04"):
-        tifffile.imwrite(image(finished, well), np.zeros((128, 128), np.uint16))
-    run = finished.make("plate_images", "cell_locations", *PIXELS, plate=PLATE)
-    print(run)
-    assert False
+    run = finished.make("plate_images", "image_quality", *PIXELS, plate=PLATE)
+    assert not run.succeeded
+    assert run.failed_checks["images_not_flat"]["flat_images"] == "A02_s1_RNA.png"
+    flat = run.failed_checks["crops_not_flat"]
+    assert flat["fraction"] > flat["threshold_that_blocks"]
+    assert [row["flat in"] for row in flat["flat"]] == ["RNA"]
+    assert "fields_not_empty" in flat["remedy"]
+    empty = run.failed_checks["fields_not_empty"]["images"]
+    assert {(row["well"], row["channel"]) for row in empty} == {("A02", "RNA")}
+    image(finished).write_bytes(good)
+    assert finished.make("plate_images", *PIXELS, plate=PLATE).succeeded
+    now = finished.contents()
+    assert before == {name: now[name] for name in before}
 
 
-def test_a_saturated_plate(finished: Workshop) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("level", [0, 65535], ids=["without light", "saturated"])
+def test_a_channel_of_one_grey_level_on_the_whole_plate(finished: Workshop, level: int) -> None:
+    before = finished.contents()
     for well in ("A01", "A02", "A03", "A04"):
-        tifffile.imwrite(image(finished, well), np.full((128, 128), 65535, np.uint16))
-    run = finished.make("plate_images", "cell_locations", "image_quality", *PIXELS, plate=PLATE)
-    print(run)
-    assert False
+        tifffile.imwrite(image(finished, well), np.full((128, 128), level, np.uint16))
+    run = finished.make("plate_images", "image_quality", *PIXELS, plate=PLATE)
+    assert not run.succeeded
+    if level == 0:
+        assert run.failed_checks["channels_not_flat"]["flat_channels"] == "RNA"
+    else:
+        saturated = run.failed_checks["fields_not_saturated"]["images"]
+        assert {(row["well"], row["channel"]) for row in saturated} == {
+            (well, "RNA") for well in ("A01", "A02", "A03", "A04")
+        }
+    assert run.failed_checks["crops_not_flat"]["fraction"] == 1.0
+    others = {name: data for name, data in before.items() if name.startswith("cnn/") or "TINY00002" in name}
+    now = finished.contents()
+    assert others == {name: now[name] for name in others}
+
+
+@pytest.mark.slow
+def test_a_saturated_plate_is_told(finished: Workshop) -> None:
+    """Half of the pixels of every image are cut off: the plate is made, and every image is named."""
+    for well in ("A01", "A02", "A03", "A04"):
+        for channel in ("DNA", "RNA", "Mito"):
+            pixels = tifffile.imread(image(finished, well, channel)).astype(float)
+            gain = 65535 / np.median(pixels)
+            path = image(finished, well, channel)
+            tifffile.imwrite(path, np.minimum(pixels * gain, 65535).astype(np.uint16))
+    run = finished.make("plate_images", "image_quality", "illumination_functions", plate=PLATE)
+    assert run.succeeded, run.failures
+    assert len(run.failed_checks["fields_not_saturated"]["images"]) == 12
