@@ -34,6 +34,10 @@ def held_sibling(path: Path, make: Callable[[Path], object]) -> Iterator[Path]:
     Parameters
     ----------
     make : called with the name; makes an empty file or folder.
+
+    Raises
+    ------
+    OSError : as the block raises it, with `path` where it names no file.
     """
     for _ in range(_ATTEMPTS):
         temporary = Path(str(temporary_sibling(path)))
@@ -47,6 +51,11 @@ def held_sibling(path: Path, make: Callable[[Path], object]) -> Iterator[Path]:
             if _lock(handle) is not False and _is_at(handle, temporary):
                 yield temporary
                 return
+        except OSError as error:
+            # What a write refuses (a full disk) comes without a name.
+            if error.errno and error.filename is None:
+                error.filename = str(path)
+            raise
         finally:
             os.close(handle)
     raise FileNotFoundError(f"{path.parent}: new files vanish at once")

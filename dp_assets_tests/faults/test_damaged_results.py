@@ -1,12 +1,13 @@
 """Published files that a disk or a person damaged: who reads them says which, and the remedy mends it."""
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from dp_assets_tests.faults.judging import PLATE, assert_says
-from dp_assets_tests.orchestration.materializing import Workshop
+from dp_assets_tests.orchestration.materializing import Workshop, contents
 from dp_assets_tests.published_contents import differences, fingerprints
 
 CROPS, FEATURES, MODEL = "single_cells/box32", "cnn/cell_features", "cnn/trained_model"
@@ -50,6 +51,9 @@ FILES = [
 QUICK = {(CROPS + "/TINY00001/crops.bin", zeroed), ("cnn/trained_model/model.keras", cut_off)}
 
 
+NOT_FORCED = ("cnn/training_set", "cnn/well_profiles")
+
+
 def plate_of(asset: str) -> str | None:
     return None if asset in ("cnn/training_set", MODEL) else PLATE
 
@@ -71,10 +75,16 @@ def test_a_damaged_result_is_named_and_mended(
     outputs = finished.root / "outputs"
     before = fingerprints(outputs)
     damage(outputs / name)
-    damaged = fingerprints(outputs)
-    run = finished.make(reader, plate=plate_of(reader), force=reader not in ("cnn/training_set",))
+    damaged = contents(outputs)
+    run = finished.make(reader, plate=plate_of(reader), force=reader not in NOT_FORCED)
     assert_says(run, str((outputs / name).parent))
-    assert fingerprints(outputs) == damaged, "the failed run changed something"
-    mended = finished.make(maker, plate=plate_of(maker))
+    assert contents(outputs) == damaged, "the failed run changed something"
+    # Of a compressed image the message cannot know that it is one: making the images again is what helps.
+    is_forced = "force: true" in run.message or name.endswith(".png")
+    if "delete the" in run.message and "folder" in run.message:
+        shutil.rmtree((outputs / name).parent)
+    elif "delete" in run.message:
+        (outputs / name).unlink()
+    mended = finished.make(maker, plate=plate_of(maker), force=is_forced)
     assert mended.succeeded, mended.failures
     assert differences(before, fingerprints(outputs)) == []
