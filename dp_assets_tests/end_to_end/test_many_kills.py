@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from dp_assets.example.tiny import write_tiny_project
+from dp_assets.orchestration.stage_runner import project_instance
 from dp_assets_tests.end_to_end.conftest import Command, command_line, environment_of
+from dp_assets_tests.orchestration.materializing import INDEX, Workshop
 from dp_assets_tests.published_contents import differences, fingerprints
 
 PATIENCE_SECONDS = 900.0
@@ -69,8 +71,8 @@ def test_killed_at_random_moments(
     calm, root = tmp_path / "calm", tmp_path / "killed"
     for project in (calm, root):
         write_tiny_project(project, **settings)
-        done = command(project, "dp-assets", "run", "index")
-        assert done.returncode == 0, done.stdout + done.stderr
+        with project_instance(project) as instance:
+            assert Workshop(project, instance).make(*INDEX).succeeded
     started = time.monotonic()
     done = command(calm, "dp-assets", "run", stage)
     duration = time.monotonic() - started

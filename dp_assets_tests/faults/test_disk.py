@@ -126,12 +126,15 @@ def small_disk() -> Iterator[Callable[[Path], None]]:
 
 def fill_up(ballast: Path, left: int) -> None:
     """Write until nothing fits, then give back so many bytes."""
-    handle = os.open(ballast, os.O_WRONLY | os.O_CREAT)
-    written = 0
-    with pytest.raises(OSError, match="No space left"):
+
+    def write_on(handle: int) -> None:
         while True:
-            written += os.write(handle, bytes(4096))
-    os.ftruncate(handle, written - left)
+            os.write(handle, bytes(4096))
+
+    handle = os.open(ballast, os.O_WRONLY | os.O_CREAT)
+    with pytest.raises(OSError, match="No space left"):
+        write_on(handle)
+    os.ftruncate(handle, os.fstat(handle).st_size - left)
     os.close(handle)
 
 
