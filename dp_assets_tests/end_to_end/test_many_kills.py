@@ -57,12 +57,9 @@ def assert_same(root: Path, calm: Path) -> None:
     assert not any((root / ".work").rglob("parts/*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
-    ("stage", "kills", "seed"),
-    [
-        ("prepare", 2, 1),
-        *(pytest.param("all", 12, seed, marks=pytest.mark.slow) for seed in (1, 2, 3)),
-    ],
+    ("stage", "kills", "seed"), [("prepare", 2, 1), *(("all", 4, seed) for seed in (1, 2, 3))]
 )
 def test_killed_at_random_moments(
     tmp_path: Path, command: Command, stage: str, kills: int, seed: int
