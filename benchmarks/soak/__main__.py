@@ -25,13 +25,8 @@ from rich.table import Table
 from benchmarks.soak import scenario
 from benchmarks.soak.chaos import Chaos
 from benchmarks.soak.service import Service, kill_all
-from benchmarks.soak.verdict import (
-    InstanceState,
-    differences,
-    digests,
-    instance_state,
-    shown_in_progress,
-)
+from benchmarks.soak.verdict import InstanceState, instance_state, shown_in_progress
+from dp_assets_tests.published_contents import differences, fingerprints
 
 SECONDS_BETWEEN_LOOKS = 1.0
 SECONDS_BETWEEN_COMPARISONS = 10.0
@@ -84,7 +79,7 @@ def soak(
     started = time.monotonic()
     scenario.run_calmly(calm, folder / "calm.log")
     console.print(f"calm run done in {time.monotonic() - started:.0f} s")
-    expected = digests(calm / "outputs")
+    expected = fingerprints(calm / "outputs")
     scenario.write_empty_project(root, calm)
     service = Service(root, _free_port(), folder / "service.log", uuid.uuid4().hex)
     chaos = Chaos(seed, kill_every)
@@ -106,7 +101,7 @@ def soak(
         kills=dict(chaos.killed),
         starts=service.starts,
         files=len(expected),
-        differences=differences(expected, digests(root / "outputs")),
+        differences=differences(expected, fingerprints(root / "outputs")),
         state=instance_state(root / ".dagster"),
         shown_in_progress=shown,
         orphans=[f"{process.kind} {process.pid}" for process in left],
@@ -149,7 +144,7 @@ def _calm_down(
     while time.monotonic() < deadline:
         service.keep_going()
         done = len(scenario.complete_plates(root, names))
-        if done == len(names) and not differences(expected, digests(root / "outputs")):
+        if done == len(names) and not differences(expected, fingerprints(root / "outputs")):
             state = instance_state(root / ".dagster")
             if not state.in_progress and not state.slots:
                 return round((time.monotonic() - started) / 60, 1)

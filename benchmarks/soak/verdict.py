@@ -1,9 +1,7 @@
 """Whether a soak came out as it should: the files of the calm run, and an instance that tells the truth."""
 
-import hashlib
 import json
 import urllib.request
-import zipfile
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,42 +18,6 @@ IN_PROGRESS = (
 )
 _RUNS = """{ runsOrError(filter: {statuses: [QUEUED, NOT_STARTED, STARTING, STARTED, CANCELING]}) {
   ... on Runs { results { runId status } } } }"""
-
-
-def digests(outputs: Path) -> dict[str, str]:
-    """Relative path -> SHA-256 of what a published file says, the time of its making left out."""
-    found = {}
-    for path in sorted(outputs.rglob("*")):
-        name = path.relative_to(outputs).as_posix()
-        if path.is_file() and not name.endswith(TIMES_ONLY) and "events.out" not in name:
-            found[name] = hashlib.sha256(_timeless(path)).hexdigest()
-    return found
-
-
-# The seconds of every epoch, and the manifests that hold them; TensorBoard's files are named by time.
-TIMES_ONLY = ("trained_model/log.csv", "trained_model/MANIFEST.json", "trained_model/model_card.json")
-
-
-def _timeless(path: Path) -> bytes:
-    """The bytes of a file; of archives those of their members, but for the members that hold times."""
-    if path.suffix == ".keras":
-        return _members(path, without="metadata.json")
-    if path.name == "resume.npz":
-        return _members(path, without="progress.npy")
-    return path.read_bytes()
-
-
-def _members(path: Path, *, without: str) -> bytes:
-    with zipfile.ZipFile(path) as archive:
-        return b"".join(archive.read(name) for name in sorted(archive.namelist()) if name != without)
-
-
-def differences(calm: dict[str, str], soaked: dict[str, str]) -> list[str]:
-    """Files that are missing, too many, or other than those of the calm run, each with which it is."""
-    found = [f"missing: {name}" for name in calm if name not in soaked]
-    found += [f"not in the calm run: {name}" for name in soaked if name not in calm]
-    found += [f"differs: {name}" for name in calm if name in soaked and calm[name] != soaked[name]]
-    return found
 
 
 @dataclass(frozen=True)

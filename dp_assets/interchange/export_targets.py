@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dp_assets.config.errors import ProjectError
-from dp_assets.storage.atomic import temporary_sibling
+from dp_assets.storage.held_names import temporary_sibling
 
 
 def require_free(paths: Iterable[Path], *, overwrite: bool) -> None:

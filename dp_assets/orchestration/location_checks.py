@@ -158,9 +158,8 @@ def sample_centres(
     """
     by_site = cells_by_site(cells)
     with_cells = [site for site in usable(sites) if (site.well, site.site) in by_site]
-    chosen = [
-        with_cells[i] for i in np.unique(np.linspace(0, len(with_cells) - 1, SAMPLED_SITES).astype(int))
-    ]
+    spread = np.linspace(0, len(with_cells) - 1, min(len(with_cells), SAMPLED_SITES))
+    chosen = [with_cells[number] for number in np.unique(spread.astype(int))]
     unread: list[SiteFailure] = []
 
     def measure(site: ImageSite) -> tuple[list[float], np.ndarray]:
@@ -170,9 +169,7 @@ def sample_centres(
     read: list[ImageSite] = []
     ranks: list[list[float]] = []
     shown: tuple[np.ndarray, np.ndarray] | None = None
-    for site, (found, image) in try_each(
-        chosen if with_cells else [], measure, unread, workers=workers, progress=lambda *_: None
-    ):
+    for site, (found, image) in try_each(chosen, measure, unread, workers=workers, progress=lambda *_: None):
         if not ranks or max(found) < min(max(row) for row in ranks):
             shown = (image, by_site[(site.well, site.site)].centres)
         read.append(site)

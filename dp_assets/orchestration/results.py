@@ -42,7 +42,7 @@ def blocking_checks(key: dg.AssetKey, *names: str) -> list[dg.AssetCheckSpec]:
 DESCRIPTIONS = {
     SITES_CHECK: "Every field of view of the plate could be used.",
     "configured_size": "Images have the width and height that the configuration states.",
-    "cells_found": "The plate has cells, and every site has a locations file.",
+    "cells_found": "The plate has cells, no two at one place, and every site has a locations file.",
     "cells_inside": "Cell centres lie inside their image.",
     "cell_counts_usual": "Wells have about as many cells as the plate's wells, and controls as controls.",
     "centres_on_nuclei": "Cell centres are bright in the channel of nuclei, and in no other more so.",

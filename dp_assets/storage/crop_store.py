@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 from upath import UPath
 
-from dp_assets.config.errors import StoreError
+from dp_assets.config.errors import StoreAccessError, StoreError
 from dp_assets.storage.crop_codec import CODEC, decode_window
 from dp_assets.storage.folders import Folder, open_folder
 from dp_assets.storage.schemas import CROP_INDEX, MASKED_CROP_INDEX, TableSchema
@@ -87,7 +87,15 @@ class CropStore:
     @cached_property
     def index(self) -> pa.Table:
         """One row per cell, in the order of the windows (schema `crop index`, or `masked crop index`)."""
-        return index_schema(self.mask_sampling is not None).enforce(read_table(self.folder.path / INDEX))
+        try:
+            table = read_table(self.folder.path / INDEX)
+        except FileNotFoundError as error:
+            raise self._damaged(f"{INDEX} is missing") from error
+        except StoreAccessError:
+            raise
+        except StoreError as error:
+            raise self._damaged(f"{INDEX}: {error.problems[0].what}") from error
+        return index_schema(self.mask_sampling is not None).enforce(table)
 
     def __len__(self) -> int:
         return int(self.folder.manifest["cells"])
@@ -162,5 +170,5 @@ class CropStore:
         return StoreError(
             what,
             where=str(self.folder.path),
-            remedy="materialize the single_cells asset of this plate again",
+            remedy="materialize the single_cells asset of this plate again with `force: true` (or --force)",
         )

@@ -20,7 +20,8 @@ from upath import UPath
 
 from dp_assets.config.errors import StoreAccessError, StoreError
 from dp_assets.storage.access_errors import access_errors
-from dp_assets.storage.atomic import is_local, temporary_sibling, write_bytes
+from dp_assets.storage.atomic import is_local, write_bytes
+from dp_assets.storage.held_names import held_sibling, remove_abandoned
 from dp_assets.storage.remote import local_side, read_stored
 from dp_assets.storage.versions import (
     new_version,
@@ -133,18 +134,18 @@ def publish_folder(path: Path | UPath, writer: FolderWriter) -> Folder:
 
 def _publish_locally(path: Path, writer: FolderWriter) -> None:
     _finish_interrupted_swap(path)
-    filling = Path(str(temporary_sibling(path)))
-    filling.mkdir()
-    try:
-        writer.fill(filling)
-        _write_manifest(filling, writer)
-        if path.exists():
-            os.replace(path, _previous(path))
-        os.replace(filling, path)
-    except BaseException:
-        shutil.rmtree(filling, ignore_errors=True)
-        _finish_interrupted_swap(path)
-        raise
+    remove_abandoned(path)
+    with held_sibling(path, Path.mkdir) as filling:
+        try:
+            writer.fill(filling)
+            _write_manifest(filling, writer)
+            if path.exists():
+                os.replace(path, _previous(path))
+            os.replace(filling, path)
+        except BaseException:
+            shutil.rmtree(filling, ignore_errors=True)
+            _finish_interrupted_swap(path)
+            raise
     shutil.rmtree(_previous(path), ignore_errors=True)
 
 

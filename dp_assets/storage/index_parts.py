@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 from upath import UPath
 
 from dp_assets.config.errors import ImageIndexError, Problem, ProjectError
-from dp_assets.storage.atomic import TEMPORARY_MARK, write_bytes
+from dp_assets.storage.atomic import write_bytes
 from dp_assets.storage.fingerprints import fingerprint_bytes
+from dp_assets.storage.held_names import TEMPORARY_MARK
 from dp_assets.storage.index_file import (
     MOST_PROBLEMS,
     IndexLocation,

@@ -96,7 +96,7 @@ def read_card(path: Path | UPath) -> ModelCard:
         raise StoreError(
             f"the model card cannot be read: {error}",
             where=str(path),
-            remedy="materialize trained_model again",
+            remedy="materialize trained_model again with `force: true` (or --force)",
         ) from error
 
 

@@ -18,8 +18,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from dp_assets.config.errors import StoreError
-from dp_assets.storage.atomic import TEMPORARY_MARK, temporary_sibling, write_bytes
+from dp_assets.storage.atomic import write_bytes
 from dp_assets.storage.fingerprints import fingerprint, fingerprint_bytes
+from dp_assets.storage.held_names import TEMPORARY_MARK, temporary_sibling
 from dp_assets.storage.read_ahead import read_ahead
 
 LOCK_TIMEOUT_SECONDS = 2.0
@@ -84,7 +85,7 @@ class WorkFolder:
         for ending, data in files.items():
             path = self.file(unit, ending)
             _remove_unless_file(path)
-            write_bytes(path, data)
+            write_bytes(path, data, tidy=False)
         return self._write_record(_record(unit, _digests(files), facts))
 
     def adopt(self, unit: str, seal: str, files: Mapping[str, bytes | Path], facts: Any = None) -> bool:
@@ -104,7 +105,7 @@ class WorkFolder:
             path = self.file(unit, ending)
             _remove_unless_file(path)
             if isinstance(data, bytes):
-                write_bytes(path, data)
+                write_bytes(path, data, tidy=False)
             else:
                 link_or_copy(data, path)
         self._write_record(record)

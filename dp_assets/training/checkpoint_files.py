@@ -8,7 +8,7 @@ from typing import Literal
 
 import keras
 
-from dp_assets.storage.atomic import temporary_sibling
+from dp_assets.storage.held_names import temporary_sibling
 
 CHECKPOINTS = "checkpoints"
 ENDING = ".weights.h5"

@@ -14,11 +14,11 @@ from dagster._core.execution.backfill import BulkActionStatus, PartitionBackfill
 from dp_assets.example.tiny import write_tiny_project
 from dp_assets.orchestration.code_location import build_defs
 from dp_assets.orchestration.stage_runner import registered_plates
-from dp_assets_tests.cluster.comparing import fingerprints
 from dp_assets_tests.cluster.installation import Installation, worker_of
 from dp_assets_tests.cluster.processes import Machine, module, wait_until
 from dp_assets_tests.cluster.servers import Postgres, RedisServer
 from dp_assets_tests.conftest import REPOSITORY
+from dp_assets_tests.published_contents import fingerprints
 
 pytestmark = pytest.mark.cluster
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from upath import UPath
 
-from dp_assets.storage.atomic import atomic_file, is_local, temporary_sibling, write_bytes
+from dp_assets.storage.atomic import atomic_file, is_local, write_bytes
+from dp_assets.storage.held_names import temporary_sibling
 
 NUMBERS = itertools.count()
 

@@ -130,10 +130,14 @@ def _facts(plate: str, quality: PlateQuality) -> Metadata:
         dg.TableRecord(
             {
                 "channel": channel,
+                # What no image of a channel without contrast has is an empty cell: rows of a table have the
+                # same columns.
                 **{
                     name: round(float(np.nanmedian(values[:, number])), 4)
-                    for name, values in quality.measures.items()
                     if np.isfinite(values[:, number]).any()
+                    else None
+                    for name, values in quality.measures.items()
+                    if np.isfinite(values).any()
                 },
             }
         )

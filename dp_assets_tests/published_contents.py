@@ -1,11 +1,13 @@
 """Holding what two runs of the graph published against each other, byte by byte.
 
-Some files say when they were made or how long it took. Of these, and of no others, the times are left out:
+Some files say when they were made, how long it took, or how often it was interrupted. Of these, and of no
+others, that is left out:
 
 - `trained_model/log.csv`: the column `seconds`;
 - `trained_model/resume.npz`: the same column in `progress`, and the dates of the archive;
 - `trained_model/model.keras`: the date in `metadata.json`, and the dates of the archive;
-- `trained_model/tensorboard`: named after time, machine and process, every entry with its time: only counted.
+- `trained_model/MANIFEST.json`: after which epoch the last run went on (`resumed_from`);
+- `trained_model/tensorboard`: named after time, machine and process, one more for every resume: left out.
 """
 
 import io
@@ -27,14 +29,19 @@ def fingerprints(outputs: Path) -> dict[str, str]:
     """File -> hash of its content without times."""
     found: dict[str, str] = {}
     for name, content in contents(outputs).items():
-        folder, _, file = name.rpartition("/")
-        if file.startswith(EVENTS):
-            numbered = f"{folder}/{EVENTS}{sum(other.startswith(f'{folder}/{EVENTS}') for other in found)}"
-            found[numbered] = "not compared"
-        else:
+        file = name.rpartition("/")[2]
+        if not file.startswith(EVENTS):
             timeless = TIMELESS.get(file, bytes)
             found[name] = sha256(timeless(content)).hexdigest()
     return found
+
+
+def differences(expected: dict[str, str], found: dict[str, str]) -> list[str]:
+    """Files that are missing, too many, or other than expected, each with which it is."""
+    names = [f"missing: {name}" for name in expected if name not in found]
+    names += [f"too many: {name}" for name in found if name not in expected]
+    names += [f"differs: {name}" for name in expected if name in found and expected[name] != found[name]]
+    return names
 
 
 def _log(content: bytes) -> bytes:
@@ -56,6 +63,12 @@ def _resume(content: bytes) -> bytes:
     return repr({**members, "progress.npy": json.dumps(progress)}).encode()
 
 
+def _manifest(content: bytes) -> bytes:
+    manifest = json.loads(content)
+    manifest.pop("resumed_from", None)
+    return json.dumps(manifest, sort_keys=True).encode()
+
+
 def _members(archive: bytes) -> dict[str, bytes]:
     with zipfile.ZipFile(io.BytesIO(archive)) as opened:
         return {name: opened.read(name) for name in opened.namelist()}
@@ -63,6 +76,7 @@ def _members(archive: bytes) -> dict[str, bytes]:
 
 TIMELESS: dict[str, Callable[[bytes], bytes]] = {
     "log.csv": _log,
+    "MANIFEST.json": _manifest,
     "model.keras": _keras,
     "resume.npz": _resume,
 }

@@ -1,0 +1,1 @@
+"""Faults injected into the whole graph: what it says, what it keeps, what nobody may see."""
