@@ -32,8 +32,8 @@ def cron_problem(text: str) -> str | None:
             found |= numbers
         values.append(found)
     _, _, days, months, _ = values
-    # where a day of the week is named, the day of the month need not fit
-    if words[4].startswith("*") and not any(day <= LONGEST_MONTH[month] for day in days for month in months):
+    # also where a day of the week is named: Dagster looks for the day of the month first
+    if not any(day <= LONGEST_MONTH[month] for day in days for month in months):
         return "this day never comes"
     return None
 

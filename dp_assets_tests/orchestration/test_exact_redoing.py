@@ -148,7 +148,7 @@ def margin(workshop: Workshop) -> None:
 
 
 def layer(workshop: Workshop) -> None:
-    workshop.configure(lambda data: data["profile"].update(feature_layer="pool"))
+    workshop.configure(lambda data: data["profile"].update(feature_layer="block3_pool"))
 
 
 def a_key_that_is_not_read(workshop: Workshop) -> None:

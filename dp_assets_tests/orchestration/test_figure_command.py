@@ -85,5 +85,5 @@ def test_a_place_that_cannot_be_written_is_said_without_a_traceback(tmp_path: Pa
     (tmp_path / "file").write_text("in the way")
     result = call(tmp_path / "file" / "project", "setup")
     assert result.exit_code == 1
-    assert "Not a directory" in result.stderr
+    assert "not a directory" in result.stderr
     assert "check the path" in result.stderr

@@ -37,7 +37,7 @@ def test_illumination_alone(tiny: Workshop, finished_template: Path) -> None:
     assets = {
         key.to_user_string() for key in build_defs(tiny.root).resolve_asset_graph().get_all_asset_keys()
     }
-    assert assets == {*INDEX, *TABLES, "illumination_functions"}
+    assert assets == {*INDEX, *TABLES, "image_quality", "illumination_functions"}
     assert tiny.make(*INDEX).succeeded
     run = tiny.make("plate_images", "illumination_functions", plate=PLATE)
     assert run.succeeded, run.failures

@@ -74,7 +74,9 @@ def test_controls_become_white(seed: int, form: str) -> None:
     controls = controls_of((60, 8), seed, dead=False)
     white = fit_whitening(controls, 1e-12, form).apply(controls)
     np.testing.assert_allclose(white.mean(axis=0), 0, atol=1e-9)
-    np.testing.assert_allclose(white.T @ white / 60, np.eye(8), atol=1e-6)
+    # The ridge of 1e-12 shortens the direction with the smallest variance the most.
+    least = np.linalg.eigvalsh(np.cov(controls.T, bias=True)).min()
+    np.testing.assert_allclose(white.T @ white / 60, np.eye(8), atol=1e-6 + 2e-12 / least)
 
 
 @settings(max_examples=30, deadline=None)

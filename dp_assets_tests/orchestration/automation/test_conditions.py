@@ -14,7 +14,7 @@ from dp_assets.orchestration.code_location import build_defs
 from dp_assets_tests.orchestration.automation.records import PLATES, key, made, planned_run, register
 from dp_assets_tests.orchestration.materializing import PIXELS, TABLES, Workshop
 
-PREPARED = {*TABLES, *PIXELS}
+PREPARED = {*TABLES, *PIXELS, "image_quality"}
 PROFILED = {"cnn/cell_features", "cnn/site_profiles", "cnn/well_profiles"}
 SCORED = {
     f"cnn/{name}"
@@ -80,7 +80,7 @@ def test_plate_that_is_half_made_gets_the_rest_and_one_at_work_nothing(nights: N
     for name in TABLES:
         made(nights.instance, name, PLATES[0])
     planned_run(nights.instance, tuple(PREPARED), PLATES[1], DagsterRunStatus.STARTED)
-    assert nights.at(2, 2) == {name: {PLATES[0]} for name in PIXELS}
+    assert nights.at(2, 2) == {name: {PLATES[0]} for name in (*PIXELS, "image_quality")}
 
 
 def test_plates_registered_after_the_night_wait_for_the_next(nights: Nights) -> None:
