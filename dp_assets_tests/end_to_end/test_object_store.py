@@ -102,6 +102,7 @@ def test_the_whole_graph_in_memory(tiny: Workshop, monkeypatch: pytest.MonkeyPat
     assert training == first["train"].versions["cnn/training_set"]
 
 
+@pytest.mark.slow
 def test_the_whole_graph_on_s3(
     tiny: Workshop, finished_template: Path, bucket: UPath, s3_server: S3Server
 ) -> None:

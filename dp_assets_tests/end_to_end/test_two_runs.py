@@ -63,6 +63,7 @@ def test_the_second_run_on_a_plate_says_that_the_first_is_at_work(tiny: Workshop
     assert contents(tiny.root / "outputs" / "compressed") == made
 
 
+@pytest.mark.slow
 def test_two_runs_write_one_table_at_once_in_a_new_project(tiny: Workshop) -> None:
     """Nothing is there yet: neither the table nor the records of the instance."""
     set_up_project(tiny.root)

@@ -191,12 +191,13 @@ COMPRESSION: list[tuple[Change, dict[tuple[str, str], int]]] = [
 ]
 
 
+QUICK = {(False, touch), (False, one_pixel), (False, moved_cell), (True, one_pixel)}
+CASES = [(False, *case) for case in RAW] + [(True, *case) for case in COMPRESSION]
+
+
 @pytest.mark.parametrize(
     ("watched", "change", "computed"),
-    [
-        *((False, change, computed) for change, computed in RAW),
-        *((True, change, computed) for change, computed in COMPRESSION),
-    ],
+    [pytest.param(*case, marks=[] if case[:2] in QUICK else pytest.mark.slow) for case in CASES],
     indirect=["watched"],
 )
 def test_a_change_redoes_exactly_what_it_touches(

@@ -61,7 +61,8 @@ def test_records_that_are_locked_for_a_while_are_waited_for(tiny: Workshop) -> N
     assert done.exit_code == 0, done.output
 
 
-@pytest.mark.parametrize("name", [RUNS, pytest.param(EVENTS, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [RUNS, EVENTS])
 def test_records_that_stay_locked_end_in_a_message_and_the_next_run_goes_on(
     tiny: Workshop, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

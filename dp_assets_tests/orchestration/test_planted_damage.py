@@ -140,6 +140,7 @@ def test_a_well_in_both_splits_keeps_a_model_from_being_trained(finished: Worksh
     assert allowed.recomputed == set()
 
 
+@pytest.mark.slow
 def test_sites_of_a_well_in_both_splits_are_told(screen: Workshop) -> None:
     path = screen.root / "inputs" / "metadata" / "index.csv"
     index = pd.read_csv(path, dtype=str)

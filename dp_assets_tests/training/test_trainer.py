@@ -182,7 +182,7 @@ PLATEAU = {
                 ("fit_epoch", 2, True, 1),
                 ("save_state", 1, True, 2),
                 ("remove_checkpoints", 1, False, 3),
-                ("publish", 1, False, 4),
+                ("save_network", 1, False, 4),
             ],
         ),
         (PLATEAU, [("validate", 4, True, 3)]),

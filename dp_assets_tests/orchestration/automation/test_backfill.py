@@ -153,6 +153,7 @@ def test_plate_that_left_the_index_is_not_looked_at_again(read: Workshop) -> Non
     assert [request.partition_key for request in requests] == [FIRST]
 
 
+@pytest.mark.slow
 def test_command_shows_writes_nothing_and_does_it(tiny: Workshop) -> None:
     before = contents(tiny.root)
     shown = call(tiny.root, "backfill", "--missing", "--dry-run")
