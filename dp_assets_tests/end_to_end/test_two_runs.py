@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pyarrow.parquet as pq
+import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 
 from dp_assets.orchestration.project_setup import set_up_project
