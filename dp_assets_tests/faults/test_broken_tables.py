@@ -161,6 +161,7 @@ def test_hostile_names_are_refused_and_register_nothing(tiny: Workshop, change: 
     assert sorted(tiny.root.parent.rglob("*.parquet")) == around
 
 
+@pytest.mark.slow
 def test_unusual_names_that_are_names(tiny: Workshop) -> None:
     """Wells may be named in any script; what is made of them is found again by its name."""
     tiny.rewrite_index(lambda lines: [line.replace(",A02,", ",Bjørn ω 02,", 1) for line in lines])
@@ -183,6 +184,7 @@ def test_locations_that_a_link_leads_to_elsewhere(finished: Workshop) -> None:
     assert_kept(finished, before)
 
 
+@pytest.mark.slow
 def test_a_channel_without_light_on_a_site(finished: Workshop) -> None:
     """More than a fifth of the crops are flat then, which stops what would be made of them."""
     before = finished.contents()

@@ -48,7 +48,7 @@ FILES = [
     ("cnn/features/TINY00001.parquet", FEATURES, "cnn/well_profiles"),
 ]
 # One of each format every time; the others, and every kind of damage, among the slow ones.
-QUICK = {(CROPS + "/TINY00001/crops.bin", zeroed), ("cnn/trained_model/model.keras", cut_off)}
+QUICK = {(CROPS + "/TINY00001/crops.bin", zeroed), ("intensities/TINY00001.npz", cut_off)}
 
 
 NOT_FORCED = ("cnn/training_set", "cnn/well_profiles")
