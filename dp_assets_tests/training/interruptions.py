@@ -38,7 +38,7 @@ class InterruptedAt:
 def interrupt(train: Train, folder: Path, place: str, call: int, *, after: bool) -> None:
     """Train until the n-th call of a function of the trainer is reached, or ended."""
     with pytest.MonkeyPatch.context() as patch:
-        module = trainer if place == "publish" else training_run
+        module = trainer if place == "save_network" else training_run
         patch.setattr(module, place, InterruptedAt(getattr(module, place), call, after=after))
         with pytest.raises(InterruptionError):
             train(folder)
