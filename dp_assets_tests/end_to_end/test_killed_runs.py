@@ -71,7 +71,7 @@ def test_a_killed_preparation_goes_on_and_ends_the_same(
     undisturbed = Workshop(tmp_path / "undisturbed")
     write_tiny_project(undisturbed.root, **settings)
     undisturbed.make("image_index")
-    undisturbed.make("plate_images", "plate_annotations", "cell_locations", plate=PLATE)
+    undisturbed.make(*TABLES, "image_quality", plate=PLATE)
     assert undisturbed.make("illumination_functions", "compressed_images", plate=PLATE).succeeded
 
     root = tmp_path / "disturbed"
