@@ -86,4 +86,4 @@ def test_a_place_that_cannot_be_written_is_said_without_a_traceback(tmp_path: Pa
     result = call(tmp_path / "file" / "project", "setup")
     assert result.exit_code == 1
     assert "not a directory" in result.stderr
-    assert "check the path" in result.stderr
+    assert "look at the path" in result.stderr
