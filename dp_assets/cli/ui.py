@@ -25,6 +25,8 @@ SHORT_LIFE_SECONDS = 60.0
 SHORT_LIVES = 3
 # PR_SET_PDEATHSIG of linux/prctl.h
 SET_DEATH_SIGNAL = 1
+# Loaded here: between fork and exec nothing should be.
+SYSTEM = ctypes.CDLL(None) if sys.platform == "linux" else None
 STOP_SECONDS = 60.0
 
 
@@ -60,10 +62,10 @@ def _keep_running(root: Path, command: Sequence[str], environment: Mapping[str, 
     signal.signal(signal.SIGTERM, _interrupt)
     short_lives = 0
     while short_lives < SHORT_LIVES:
-        began = time.monotonic()
         with project_instance(root):
             # Opening it gives back what killed runs hold, and every device its place in the pool `gpu`.
             pass
+        began = time.monotonic()
         # In a session of its own: Ctrl+C reaches it once, from here.
         process = subprocess.Popen(
             command, env=environment, start_new_session=True, preexec_fn=_end_with_parent
@@ -96,9 +98,13 @@ def _kill_session(leader: int) -> None:
 
 
 def _end_with_parent() -> None:
-    """In the new process: be told to stop when this command is killed, where the system offers that."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(SET_DEATH_SIGNAL, signal.SIGINT)
+    """In the new process: be told to stop when this command is killed, where the system offers that.
+
+    Programs started in the background of a script ignore SIGINT, and so would their children.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if SYSTEM is not None:
+        SYSTEM.prctl(SET_DEATH_SIGNAL, signal.SIGINT)
 
 
 def _interrupt(*_: object) -> None:
