@@ -3,6 +3,7 @@
 # ruff: noqa: ARG002 (Dagster decides what methods are given)
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,13 @@ from upath import UPath
 
 from dp_assets.config.project import DEFAULT_CACHE_GIGABYTES
 from dp_assets.imaging.illumination import IlluminationFunctions
-from dp_assets.orchestration.outputs import FolderOutput, IlluminationOutput, StoredIllumination, TableOutput
+from dp_assets.orchestration.outputs import (
+    FolderOutput,
+    IlluminationOutput,
+    Output,
+    StoredIllumination,
+    TableOutput,
+)
 from dp_assets.orchestration.user_errors import user_errors
 from dp_assets.storage.atomic import is_local
 from dp_assets.storage.crop_store import CropStore
@@ -46,7 +53,7 @@ class ProjectIOManager(UPathIOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: Any) -> None:
         """Publish; a problem the user can mend becomes a failure that says how."""
-        with user_errors():
+        with user_errors(), obj.held if isinstance(obj, Output) else nullcontext():
             super().handle_output(context, obj)
 
     def load_input(self, context: dg.InputContext) -> Any:

@@ -121,7 +121,7 @@ def run_training(
     *,
     force: bool,
 ) -> FolderWriter:
-    """Train, logging every epoch; returns the model folder to publish."""
+    """Train in the work folder, which is locked, logging every epoch; returns the model folder to publish."""
     accelerator.apply(context)
     from dp_assets.training.model_training import train_model
     from dp_assets.training.outcome import EpochReport
@@ -134,19 +134,18 @@ def run_training(
         context.log.info(f"epoch {epoch.epoch} of {epoch.epochs}: {values} ({epoch.seconds:.0f} s)")
         report(epoch.epoch, epoch.epochs)
 
-    with work.locked():
-        if force:
-            work.clear()
-        context.log.info(f"training in {work.path}; watch it with: tensorboard --logdir {work.path}")
-        writer, outcome = train_model(
-            plan,
-            content=content,
-            work=work.path / "training",
-            published=None if force else _published_model(context, project),
-            xla=accelerator.xla,
-            progress=log_epoch,
-            finished=work.clear,
-        )
+    if force:
+        work.clear()
+    context.log.info(f"training in {work.path}; watch it with: tensorboard --logdir {work.path}")
+    writer, outcome = train_model(
+        plan,
+        content=content,
+        work=work.path / "training",
+        published=None if force else _published_model(context, project),
+        xla=accelerator.xla,
+        progress=log_epoch,
+        finished=work.clear,
+    )
     if outcome.initial is not None:
         first = outcome.initial
         left = ", ".join((*first.skipped, *first.missing)) or "none"

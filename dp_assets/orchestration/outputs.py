@@ -1,7 +1,8 @@
 """What asset bodies hand to the IO managers: something to publish, or the word that what is there holds."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
@@ -14,8 +15,20 @@ from dp_assets.storage.tables import StoredTable, TableStream
 Metadata = Mapping[str, dg.MetadataValue | str | int | float | bool]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """What every output has.
+
+    Attributes
+    ----------
+    held : what is to be held until the output is published: the lock of the work folder it is made from.
+    """
+
+    held: ExitStack = field(default_factory=ExitStack)
+
+
 @dataclass(frozen=True)
-class FolderOutput:
+class FolderOutput(Output):
     """A folder asset.
 
     Attributes
@@ -29,7 +42,7 @@ class FolderOutput:
 
 
 @dataclass(frozen=True)
-class TableOutput:
+class TableOutput(Output):
     """A table asset with its own metadata.
 
     Attributes
@@ -51,7 +64,7 @@ class StoredIllumination:
 
 
 @dataclass(frozen=True)
-class IlluminationOutput:
+class IlluminationOutput(Output):
     """The illumination asset: new functions, or None to keep the published ones.
 
     `finished` is called after publication (clears the work folder).

@@ -1,6 +1,7 @@
 """The result of an asset that publishes a folder per plate: made when something changed, kept otherwise."""
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import dagster as dg
@@ -28,25 +29,30 @@ def plate_folder_result(
     ----------
     content : fingerprint of what the folder is made from. The data version is that of what was made: another
         one when sites had to be left out.
-    make : does the work in the asset's work folder, which is locked meanwhile. It is given the published
-        folder, to take over sites of which nothing has changed; None when there is none, and with `force`.
+    make : does the work in the asset's work folder, which stays locked until the folder is published. It is
+        given the published folder, to take over sites of which nothing has changed; None when there is none,
+        and with `force`.
     describe : metadata made from the published folder.
     judge : the stage's own check, made from the manifest.
     """
     writer = None
-    if config.force or not project.is_current(context, "", content):
-        with project.work(context).locked():
+    with ExitStack() as held:
+        if config.force or not project.is_current(context, "", content):
+            held.enter_context(project.work(context).locked())
             writer = make(None if config.force else _published(context, project))
-    manifest = writer.facts if writer else project.published_folder(context).manifest
-    failures = stored_failures(manifest["failures"])
-    recomputed = unchanged(writer is not None)
-    return dg.MaterializeResult(
-        value=FolderOutput(
-            writer, lambda folder: {**describe(folder), **recomputed, **failure_table(failures)}
-        ),
-        data_version=dg.DataVersion(writer.fingerprint if writer else content),
-        check_results=[sites_check(failures), judge(manifest)],
-    )
+        manifest = writer.facts if writer else project.published_folder(context).manifest
+        failures = stored_failures(manifest["failures"])
+        recomputed = unchanged(writer is not None)
+        checks = [sites_check(failures), judge(manifest)]
+        return dg.MaterializeResult(
+            value=FolderOutput(
+                writer,
+                lambda folder: {**describe(folder), **recomputed, **failure_table(failures)},
+                held=held.pop_all(),
+            ),
+            data_version=dg.DataVersion(writer.fingerprint if writer else content),
+            check_results=checks,
+        )
 
 
 def _published(context: dg.AssetExecutionContext, project: ProjectResource) -> Folder | None:

@@ -43,7 +43,8 @@ class WorkFolder:
     def locked(self) -> Iterator["WorkFolder"]:
         """Hold the folder for this process. Raises StoreError when another run works on the same plate."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.path.parent / f".{self.path.name}.lock")
+        # It may be given back by another thread: results are published after the work is done.
+        lock = FileLock(self.path.parent / f".{self.path.name}.lock", thread_local=False)
         try:
             lock.acquire(timeout=LOCK_TIMEOUT_SECONDS)
         except Timeout as error:

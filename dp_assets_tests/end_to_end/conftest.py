@@ -29,7 +29,11 @@ __all__ = [
 ]
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
-MODULES = {"dp-assets": "dp_assets.cli", "dagster": "dagster"}
+MODULES = {
+    "dp-assets": "dp_assets.cli",
+    "dagster": "dagster",
+}
+STOPPING = Path(__file__).with_name("stopping.py")
 
 
 def environment_of(root: Path) -> dict[str, str]:
@@ -38,8 +42,9 @@ def environment_of(root: Path) -> dict[str, str]:
 
 
 def command_line(program: str, *arguments: str) -> list[str]:
-    """A command of this environment, wherever its scripts are."""
-    return [sys.executable, "-m", MODULES[program], *arguments]
+    """A command of this environment, wherever its scripts are; or a script of the tests."""
+    script = [program] if program.endswith(".py") else ["-m", MODULES[program]]
+    return [sys.executable, *script, *arguments]
 
 
 @pytest.fixture

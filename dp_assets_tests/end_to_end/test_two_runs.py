@@ -11,7 +11,7 @@ from dagster import DagsterInstance, DagsterRunStatus
 
 from dp_assets.orchestration.project_setup import set_up_project
 from dp_assets.orchestration.stage_runner import project_instance
-from dp_assets_tests.end_to_end.conftest import Command, command_line, environment_of
+from dp_assets_tests.end_to_end.conftest import STOPPING, Command, command_line, environment_of
 from dp_assets_tests.end_to_end.services import wait_until
 from dp_assets_tests.orchestration.materializing import Workshop, contents
 
@@ -31,6 +31,14 @@ def begin(root: Path, program: str, *arguments: str) -> subprocess.Popen:
     )
 
 
+def has_ended_or_stopped(process: subprocess.Popen) -> bool:
+    """Whether a process is gone, or stands still (state T of the kernel)."""
+    if process.poll() is not None:
+        return True
+    state = Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
+    return state == "T"
+
+
 def test_the_second_run_on_a_plate_says_that_the_first_is_at_work(tiny: Workshop, command: Command) -> None:
     asset = "compressed_images"
     with project_instance(tiny.root) as instance:
@@ -38,11 +46,11 @@ def test_the_second_run_on_a_plate_says_that_the_first_is_at_work(tiny: Workshop
         assert workshop.make("image_index").succeeded
         assert workshop.make("plate_images", "illumination_functions", plate=PLATE).succeeded
     select = ("asset", "materialize", "-m", "dp_assets.definitions", "--select", asset, "--partition", PLATE)
-    first = begin(tiny.root, "dagster", *select)
+    first = begin(tiny.root, str(STOPPING), *select)
     try:
-        wait_until(lambda: any((tiny.root / ".work" / asset / PLATE).rglob("parts/*")), "it is at work")
         # Stopped, not killed: it keeps its folder, and its run is alive.
-        os.kill(first.pid, signal.SIGSTOP)
+        wait_until(lambda: has_ended_or_stopped(first), "it has finished a site and stopped")
+        assert first.poll() is None, first.communicate()[0]
         second = command(tiny.root, "dp-assets", "run", "prepare", "--plates", PLATE)
         kept = contents(tiny.root / ".work" / asset / PLATE)
         os.kill(first.pid, signal.SIGCONT)

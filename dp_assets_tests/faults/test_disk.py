@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import subprocess
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from dp_assets.storage.work import RECORD
 from dp_assets_tests.faults.judging import PLATE, assert_kept, assert_says
 from dp_assets_tests.orchestration.materializing import INDEX, TABLES, Ran, Workshop, call
 
@@ -23,15 +25,19 @@ FAULTS = pytest.mark.parametrize("code", list(WORDS), ids=["full", "read-only", 
 
 
 class Refusal:
-    """The n-th call with a path below a folder fails as the system's would."""
+    """The n-th call with such a path below a folder, and every later one, fails as the system's would."""
 
-    def __init__(self, function: Any, folder: Path, code: int, call: int = 1) -> None:
+    def __init__(self, function: Any, folder: Path, code: int, call: int = 1, ending: str = "") -> None:
         self._function, self._folder, self._code, self._left = function, str(folder), code, call
+        self._ending, self._lock = ending, threading.Lock()
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        if any(str(path).startswith(self._folder) for path in arguments if isinstance(path, (str, Path))):
-            self._left -= 1
-            if self._left <= 0:
+        paths = [str(path) for path in arguments if isinstance(path, (str, Path))]
+        if any(path.startswith(self._folder) and path.endswith(self._ending) for path in paths):
+            with self._lock:
+                self._left -= 1
+                refused = self._left <= 0
+            if refused:
                 raise OSError(self._code, os.strerror(self._code), str(arguments[0]))
         return self._function(*arguments, **options)
 
@@ -94,8 +100,9 @@ def test_finished_sites_outlive_a_work_folder_that_takes_no_more(
     assert tiny.make(*TABLES, plate=PLATE).succeeded
     before = tiny.contents()
     with monkeypatch.context() as patch:
-        # Of every site two files are put in place, windows and record.
-        patch.setattr(os, "replace", Refusal(os.replace, tiny.root / ".work", code, call=5))
+        # Sites are made by several threads; the one whose record is the third to be put in place is refused.
+        refusal = Refusal(os.replace, tiny.root / ".work", code, call=3, ending=RECORD)
+        patch.setattr(os, "replace", refusal)
         assert_refused(tiny.make("single_cells/box32", plate=PLATE), code)
     assert_kept(tiny, before)
     assert computed == {"box32": 2}

@@ -1,6 +1,7 @@
 """An experiment's features, plate by plate."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -77,10 +78,11 @@ def cell_features_asset(experiment: Experiment, rules: ChecksSettings) -> dg.Ass
     ) -> dg.MaterializeResult:
         stream = None
         stored = StoredTable(project.path(tuple(key.path), context.partition_key, ".parquet"))
-        with user_errors():
+        with user_errors(), ExitStack() as held:
             rules = project.check_rules
             plan = feature_plan(experiment, settings, context.partition_key, inputs, project, accelerator)
             if config.force or not project.is_current(context, ".parquet", plan.fingerprint):
+                held.enter_context(project.work(context).locked())
                 stream = _extract(
                     context,
                     experiment,
@@ -94,23 +96,24 @@ def cell_features_asset(experiment: Experiment, rules: ChecksSettings) -> dg.Ass
                 # Once more through the finished sites, before anything of them is published.
                 statistics = feature_statistics(stream.row_groups())
                 stream = replace(stream, provenance={**stream.provenance, STATISTICS: statistics})
-        facts = stream.provenance if stream else read_provenance(stored.schema())
-        failures = stored_failures(facts["failures"])
-        return dg.MaterializeResult(
-            value=TableOutput(
+            facts = stream.provenance if stream else read_provenance(stored.schema())
+            failures = stored_failures(facts["failures"])
+            found = [
+                schema_check(stream.schema if stream else stored.schema(), "cell_features"),
+                sites_check(failures),
+                *feature_checks(rules, context.partition_key, _statistics(facts, stored)),
+            ]
+            output = TableOutput(
                 stream,
                 lambda table: {
                     **_feature_facts(table),
                     **unchanged(stream is not None),
                     **failure_table(failures),
                 },
-            ),
-            data_version=dg.DataVersion(facts["fingerprint"]),
-            check_results=[
-                schema_check(stream.schema if stream else stored.schema(), "cell_features"),
-                sites_check(failures),
-                *feature_checks(rules, context.partition_key, _statistics(facts, stored)),
-            ],
+                held=held.pop_all(),
+            )
+        return dg.MaterializeResult(
+            value=output, data_version=dg.DataVersion(facts["fingerprint"]), check_results=found
         )
 
     return cell_features
@@ -173,6 +176,7 @@ def _extract(
     accelerator: AcceleratorResource,
     published: StoredTable | None,
 ) -> TableStream:
+    """The features to publish; the work folder is locked."""
     accelerator.apply(context)
     from dp_assets.profiling.plate_features import EarlierFeatures, extract_plate
 
@@ -184,14 +188,13 @@ def _extract(
         project,
         accelerator,
     )
-    with project.work(context).locked():
-        stream, _ = extract_plate(
-            plan,
-            load,
-            progress=reporter(context, "sites"),
-            earlier=EarlierFeatures(published) if published else None,
-            **project.site_options(context),
-        )
+    stream, _ = extract_plate(
+        plan,
+        load,
+        progress=reporter(context, "sites"),
+        earlier=EarlierFeatures(published) if published else None,
+        **project.site_options(context),
+    )
     return stream
 
 

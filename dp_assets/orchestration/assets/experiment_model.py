@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 import dagster as dg
 import pandas as pd
@@ -258,23 +259,21 @@ def _trained(experiment: Experiment, rules: ChecksSettings) -> dg.AssetsDefiniti
         training_set: pa.Table,
     ) -> dg.MaterializeResult:
         writer = None
-        with user_errors():
+        with user_errors(), ExitStack() as held:
             rules = project.check_rules
             plan = training_plan(experiment, training_set, project, accelerator.precision)
             content = plan.fingerprint(training_set_version(training_set))
             if config.force or not project.is_current(context, "", content):
+                held.enter_context(project.work(context).locked())
                 writer = run_training(context, plan, content, project, accelerator, force=config.force)
-        manifest = writer.facts if writer else project.published_folder(context).manifest
-        return dg.MaterializeResult(
-            value=FolderOutput(
-                writer, lambda folder: {**_model_facts(folder), **unchanged(writer is not None)}
-            ),
-            data_version=dg.DataVersion(content),
-            check_results=[
-                _learned(manifest["card"]),
-                predictions_check(rules, manifest.get("predictions")),
-            ],
-        )
+            manifest = writer.facts if writer else project.published_folder(context).manifest
+            found = [_learned(manifest["card"]), predictions_check(rules, manifest.get("predictions"))]
+            output = FolderOutput(
+                writer,
+                lambda folder: {**_model_facts(folder), **unchanged(writer is not None)},
+                held=held.pop_all(),
+            )
+        return dg.MaterializeResult(value=output, data_version=dg.DataVersion(content), check_results=found)
 
     return trained_model
 

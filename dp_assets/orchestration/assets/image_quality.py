@@ -1,6 +1,7 @@
 """The quality of a plate's images: focus, saturation, contrast, and whether channels fit their names."""
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 
 import dagster as dg
 import numpy as np
@@ -66,20 +67,25 @@ def image_quality_asset(channels: tuple[str, ...], rules: ChecksSettings) -> dg.
         """
         plate = context.partition_key
         made = None
-        with user_errors():
+        with user_errors(), ExitStack() as held:
             sites = original_sites(plate, plate_images, channels, project)
             content = quality_fingerprint(sites, channels)
             if config.force or not project.is_current(context, ".parquet", content):
-                with project.work(context).locked():
-                    made, _ = measure_plate(
-                        sites, channels, progress=reporter(context, "sites"), **project.site_options(context)
-                    )
+                held.enter_context(project.work(context).locked())
+                made, _ = measure_plate(
+                    sites, channels, progress=reporter(context, "sites"), **project.site_options(context)
+                )
             measured = read_table(project.path((ASSET,), plate, ".parquet")) if made is None else made
             quality = PlateQuality.of(measured)
             rules = project.check_rules
-            earlier = _earlier_plates(context, project)
-        facts = read_provenance(measured.schema)
-        failures = stored_failures(facts.get("failures", [])) or failures_of(sites)
+            facts = read_provenance(measured.schema)
+            failures = stored_failures(facts.get("failures", [])) or failures_of(sites)
+            found = [
+                schema_check(measured, ASSET),
+                sites_check(failures),
+                *image_checks(rules, plate, quality, _earlier_plates(context, project)),
+            ]
+            until_published = held.pop_all()
         # The work folder holds the finished sites until the table is published.
         clear = project.work(context).clear
 
@@ -89,13 +95,9 @@ def image_quality_asset(channels: tuple[str, ...], rules: ChecksSettings) -> dg.
             return {**_facts(plate, quality), **unchanged(made is not None), **failure_table(failures)}
 
         return dg.MaterializeResult(
-            value=TableOutput(made, describe),
+            value=TableOutput(made, describe, held=until_published),
             data_version=dg.DataVersion(facts["fingerprint"]),
-            check_results=[
-                schema_check(measured, ASSET),
-                sites_check(failures),
-                *image_checks(rules, plate, quality, earlier),
-            ],
+            check_results=found,
         )
 
     return image_quality

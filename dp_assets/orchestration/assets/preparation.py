@@ -1,6 +1,7 @@
 """Preparation of a plate: illumination functions and compressed images."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 
 import dagster as dg
 import numpy as np
@@ -104,43 +105,44 @@ def _illumination_functions(settings: PreparationSettings, rules: ChecksSettings
         content = illumination_fingerprint(sites, channels, f"{digest} {settings.images.bits}")
         failures: Sequence[SiteFailure] = failures_of(sites)
         stored = None
-        with user_errors():
+        with user_errors(), ExitStack() as held:
             rules = project.check_rules
             if settings.illumination.method == "basic":
                 raise ConfigurationError([basic.UNAVAILABLE])
             if config.force or not project.is_current(context, ".npz", content):
-                work = project.work(context)
-                with work.locked():
-                    functions, failures = measure_illumination(
-                        sites,
-                        channels,
-                        bits=settings.images.bits,
-                        down_scale_factor=settings.illumination.down_scale_factor,
-                        median_filter_size=settings.illumination.median_filter_size,
-                        plate_fingerprint=content,
-                        progress=reporter(context, "sites"),
-                        **project.site_options(context),
-                    )
+                held.enter_context(project.work(context).locked())
+                functions, failures = measure_illumination(
+                    sites,
+                    channels,
+                    bits=settings.images.bits,
+                    down_scale_factor=settings.illumination.down_scale_factor,
+                    median_filter_size=settings.illumination.median_filter_size,
+                    plate_fingerprint=content,
+                    progress=reporter(context, "sites"),
+                    **project.site_options(context),
+                )
                 # A site that failed while it was read may be put right: then the functions are made again.
                 unread = len(failures) > len(failures_of(sites))
                 bad = [failure.as_dict() for failure in failures]
                 stored = StoredIllumination(functions, fingerprint(content, bad) if unread else content)
-        output = IlluminationOutput(
-            stored,
-            lambda functions: {
-                **_illumination_facts(functions, context.partition_key),
-                **unchanged(stored is not None),
-                **failure_table(failures),
-            },
-            finished=project.work(context).clear,
-        )
+            found = [
+                sites_check(failures),
+                *illumination_checks(rules, context.partition_key, _made(stored, project, context)),
+            ]
+            output = IlluminationOutput(
+                stored,
+                lambda functions: {
+                    **_illumination_facts(functions, context.partition_key),
+                    **unchanged(stored is not None),
+                    **failure_table(failures),
+                },
+                finished=project.work(context).clear,
+                held=held.pop_all(),
+            )
         return dg.MaterializeResult(
             value=output,
             data_version=dg.DataVersion(stored.fingerprint if stored else content),
-            check_results=[
-                sites_check(failures),
-                *illumination_checks(rules, context.partition_key, _made(stored, project, context)),
-            ],
+            check_results=found,
         )
 
     return illumination_functions
