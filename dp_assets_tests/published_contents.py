@@ -6,7 +6,7 @@ others, that is left out:
 - `trained_model/log.csv`: the column `seconds`;
 - `trained_model/resume.npz`: the same column in `progress`, and the dates of the archive;
 - `trained_model/model.keras`: the date in `metadata.json`, and the dates of the archive;
-- `trained_model/MANIFEST.json`: after which epoch the last run went on (`resumed_from`);
+- `trained_model/MANIFEST.json`: after which epoch the last run went on (`resumed_from`), and the seal;
 - `trained_model/tensorboard`: named after time, machine and process, one more for every resume: left out.
 """
 
@@ -65,7 +65,8 @@ def _resume(content: bytes) -> bytes:
 
 def _manifest(content: bytes) -> bytes:
     manifest = json.loads(content)
-    manifest.pop("resumed_from", None)
+    if "resumed_from" in manifest:
+        del manifest["resumed_from"], manifest["seal"]
     return json.dumps(manifest, sort_keys=True).encode()
 
 

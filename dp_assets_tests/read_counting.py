@@ -14,9 +14,9 @@ def count_reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     reads: Counter[str] = Counter()
     read = image_sites.read_image
 
-    def counting(path: Path, maximum_pixels: int) -> np.ndarray:
+    def counting(path: Path, maximum_pixels: int, content: str) -> np.ndarray:
         reads[path.name] += 1
-        return read(path, maximum_pixels)
+        return read(path, maximum_pixels, content)
 
     monkeypatch.setattr(image_sites, "read_image", counting)
     return reads

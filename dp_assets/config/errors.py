@@ -54,6 +54,10 @@ class ImageFileError(ProjectError):
     """An image file is missing, unreadable, or not what the rest of the plate is."""
 
 
+class ImageChangedError(ImageFileError):
+    """An image file is not what it was when it was inspected, or written."""
+
+
 class LocationsError(ProjectError):
     """A cell-locations file cannot be used as it is."""
 

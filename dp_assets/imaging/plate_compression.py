@@ -14,7 +14,7 @@ from dp_assets.imaging.compression import Stretch, compress_channel, scaled_shap
 from dp_assets.imaging.illumination import IlluminationFunctions
 from dp_assets.storage.atomic import is_local
 from dp_assets.storage.earlier_units import EarlierUnits, UnitContent, take_over
-from dp_assets.storage.fingerprints import fingerprint
+from dp_assets.storage.fingerprints import fingerprint, fingerprint_bytes
 from dp_assets.storage.folders import Folder, FolderWriter
 from dp_assets.storage.image_codecs import Codec, encode, ending
 from dp_assets.storage.image_sites import ImageSite, SiteFailure, failures_of, refuse_failures, usable
@@ -184,6 +184,7 @@ def _compress_site(
                 "vmax": result.vmax,
                 "flat": result.flat,
                 "bytes": len(data),
+                "content": fingerprint_bytes(data),
             }
         )
         if result.pixels.dtype == np.uint8:
@@ -284,6 +285,8 @@ def _compressed_site(
         fingerprints=(record["fingerprint"],),
         names=names,
         array_shape=(rows, cols),
+        contents=tuple(image.get("content", "") for image in record["images"]),
+        made_by="compressed_images",
     )
 
 

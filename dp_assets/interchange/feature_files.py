@@ -1,7 +1,6 @@
 """The files that an experiment on another program's features is made from."""
 
 import glob
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,10 +8,9 @@ from pathlib import Path
 
 from dp_assets.interchange.table_batches import TableFileError
 from dp_assets.interchange.table_files import is_table_name
-from dp_assets.storage.fingerprints import DIGEST_BYTES, fingerprint
+from dp_assets.storage.fingerprints import fingerprint, fingerprint_stream
 
 _NPZ = ".npz"
-_READ_BYTES = 2**20
 _SHOWN = 10
 
 
@@ -130,8 +128,5 @@ def _fixed_part(pattern: str, folder: Path) -> Path:
 
 
 def _digest(path: Path) -> str:
-    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
     with path.open("rb") as stream:
-        while part := stream.read(_READ_BYTES):
-            digest.update(part)
-    return digest.hexdigest()
+        return fingerprint_stream(stream)

@@ -12,6 +12,7 @@ from dp_assets.storage.crop_codec import encode_window
 from dp_assets.storage.crop_store import INDEX, WINDOWS, CropStore, index_schema
 from dp_assets.storage.earlier_units import UnitContent
 from dp_assets.storage.schemas import SITE, WELL
+from dp_assets.storage.tables import COMPRESSION
 from dp_assets.storage.work import WorkFolder
 
 DATA = ".bin"
@@ -79,7 +80,7 @@ def assemble_store(folder: Path, work: WorkFolder, units: Iterable[str], *, mask
             sink.write(data)
             offset += len(data)
     index = index_schema(masked).enforce(pa.concat_tables(indexes))
-    pq.write_table(index, folder / INDEX, compression="zstd")
+    pq.write_table(index, folder / INDEX, compression=COMPRESSION, write_page_checksum=True)
     return index
 
 

@@ -1,18 +1,19 @@
 """Short names for content: what a result was made from, as a string that changes when anything of it does."""
 
-import hashlib
 import json
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+from blake3 import blake3
 
 DIGEST_BYTES = 16
+_BLOCK = 2**20
 
 
 def fingerprint(*parts: Any) -> str:
-    """A digest of JSON-able values, in order (32 hexadecimal digits; BLAKE2b).
+    """A digest of JSON-able values, in order (32 hexadecimal digits; BLAKE3).
 
     Parts are serialised with sorted keys, so equal values give equal digests on every machine.
     """
@@ -21,18 +22,26 @@ def fingerprint(*parts: Any) -> str:
 
 
 def fingerprint_bytes(data: bytes | memoryview) -> str:
-    """A digest of raw bytes (32 hexadecimal digits; BLAKE2b)."""
-    return hashlib.blake2b(data, digest_size=DIGEST_BYTES).hexdigest()
+    """A digest of raw bytes (32 hexadecimal digits; BLAKE3)."""
+    return blake3(data).hexdigest(length=DIGEST_BYTES)
+
+
+def fingerprint_stream(stream: IO[bytes]) -> str:
+    """`fingerprint_bytes` of all that a stream holds from here on, read block by block."""
+    digest = blake3()
+    while block := stream.read(_BLOCK):
+        digest.update(block)
+    return digest.hexdigest(length=DIGEST_BYTES)
 
 
 def fingerprint_table(table: pa.Table) -> str:
     """A digest of a table's column names, types and values, however its rows are chunked or sliced."""
-    digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
+    digest = blake3()
     for name, column in zip(table.column_names, table.columns, strict=True):
         digest.update(fingerprint(name, str(column.type), len(column)).encode())
         for part in _canonical_bytes(column):
             digest.update(part)
-    return digest.hexdigest()
+    return digest.hexdigest(length=DIGEST_BYTES)
 
 
 def _canonical_bytes(column: pa.ChunkedArray) -> Iterator[bytes]:

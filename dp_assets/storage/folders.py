@@ -21,6 +21,7 @@ from upath import UPath
 from dp_assets.config.errors import StoreAccessError, StoreError
 from dp_assets.storage.access_errors import access_errors
 from dp_assets.storage.atomic import is_local, write_bytes
+from dp_assets.storage.fingerprints import fingerprint_bytes
 from dp_assets.storage.held_names import held_sibling, remove_abandoned
 from dp_assets.storage.remote import local_side, read_stored
 from dp_assets.storage.versions import (
@@ -33,7 +34,7 @@ from dp_assets.storage.versions import (
 )
 
 MANIFEST = "MANIFEST.json"
-ROOT, PREVIOUS = "root", "previous"
+ROOT, PREVIOUS, SEAL = "root", "previous", "seal"
 
 logger = logging.getLogger(__name__)
 
@@ -108,6 +109,10 @@ def _read_manifest(path: Path | UPath) -> dict[str, Any]:
         manifest = json.loads(read_stored(path).decode("utf-8"))
         if not isinstance(manifest, dict) or "fingerprint" not in manifest:
             raise ValueError("it names no fingerprint")
+        # Those of earlier versions have none.
+        seal = manifest.pop(SEAL, None)
+        if seal is not None and seal != _seal(manifest):
+            raise ValueError("it is not what was written")
     except ValueError as error:
         raise StoreError(
             f"the manifest cannot be read: {error}",
@@ -205,8 +210,14 @@ def _write_manifest(
     path: Path | UPath, writer: FolderWriter, versions: Mapping[str, str] | None = None
 ) -> None:
     manifest = {**writer.facts, "fingerprint": writer.fingerprint, **(versions or {})}
-    text = json.dumps(manifest, indent=1, sort_keys=True)
+    text = json.dumps({**manifest, SEAL: _seal(manifest)}, indent=1, sort_keys=True)
     write_bytes(path / MANIFEST, text.encode())
+
+
+def _seal(manifest: dict[str, Any]) -> str:
+    """A digest of a manifest, the same before it is written and after it is read."""
+    as_read = json.loads(json.dumps(manifest))
+    return fingerprint_bytes(json.dumps(as_read, sort_keys=True).encode())
 
 
 def _previous(path: Path) -> Path:

@@ -1,6 +1,5 @@
 """The bytes of an image file: opened, and told apart by how they begin; what messages have in common."""
 
-import hashlib
 import io
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -10,9 +9,9 @@ from typing import IO, Literal
 
 from upath import UPath
 
-from dp_assets.config.errors import ImageFileError, StoreAccessError
+from dp_assets.config.errors import ImageChangedError, ImageFileError, StoreAccessError
 from dp_assets.storage.allowed_paths import is_special
-from dp_assets.storage.fingerprints import DIGEST_BYTES, fingerprint_bytes
+from dp_assets.storage.fingerprints import fingerprint_bytes, fingerprint_stream
 from dp_assets.storage.remote import open_stored
 
 DEFAULT_MAXIMUM_PIXELS = 2**28
@@ -23,9 +22,9 @@ IN_MEMORY = 2**26
 """Files up to this many bytes are read at once; of larger ones (stacks) only the parts that are asked for."""
 
 CONVERT = "export one grey image per channel, 8 or 16 bits unsigned, as TIFF or PNG"
+INSPECT_AGAIN = "materialize plate_images of this plate again"
 REPLACE = "copy the file again from the microscope or the archive"
 
-_BLOCK = 2**20
 _START = 64
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -59,15 +58,25 @@ class ImageBytes:
     start: bytes
     size: int
 
+    @property
+    def is_in_memory(self) -> bool:
+        """Whether all bytes are."""
+        return isinstance(self.stream, io.BytesIO)
+
     def fingerprint(self) -> str:
-        """Digest of all bytes (BLAKE2b, 32 hexadecimal digits)."""
+        """Digest of all bytes (BLAKE3, 32 hexadecimal digits)."""
         if isinstance(self.stream, io.BytesIO):
             return fingerprint_bytes(self.stream.getbuffer())
-        digest = hashlib.blake2b(digest_size=DIGEST_BYTES)
         self.stream.seek(0)
-        while block := self.stream.read(_BLOCK):
-            digest.update(block)
-        return digest.hexdigest()
+        return fingerprint_stream(self.stream)
+
+    def require(self, content: str) -> None:
+        """Raise ImageFileError unless the bytes have this fingerprint ("" is any).
+
+        Large files, of which only parts are read, are not looked at.
+        """
+        if content and self.is_in_memory and self.fingerprint() != content:
+            raise changed_since(self.where)
 
     def all(self) -> bytes:
         """All bytes, in memory."""
@@ -161,6 +170,13 @@ def check_size(height: int, width: int, where: str, maximum_pixels: int) -> None
             where=where,
             remedy="raise maximum_image_pixels in project.yaml if the image is truly that large",
         )
+
+
+def changed_since(where: str) -> ImageChangedError:
+    """A file is not what it was when it was inspected."""
+    # The remedy stands in the first part, too: of a site that failed no more is kept.
+    what = f"the file has changed since plate_images was made ({INSPECT_AGAIN})"
+    return ImageChangedError(what, where=where, remedy=INSPECT_AGAIN)
 
 
 @contextmanager

@@ -8,8 +8,9 @@ import numpy as np
 import pyarrow as pa
 from upath import UPath
 
-from dp_assets.config.errors import ImageFileError, Problem, StoreError
+from dp_assets.config.errors import ImageChangedError, ImageFileError, Problem, StoreError
 from dp_assets.storage.derived_names import derived_names
+from dp_assets.storage.image_bytes import INSPECT_AGAIN
 from dp_assets.storage.image_planes import WHOLE_FILE, PlaneSelection, split_plane
 from dp_assets.storage.images import DEFAULT_MAXIMUM_PIXELS, read_image
 from dp_assets.storage.plane_files import read_planes
@@ -31,6 +32,8 @@ class ImageSite:
     array_shape : (rows, cols) that the images must have; None when any size will do.
     planes : which plane of its file each channel is; empty when every file is a single image.
     channels : names of the channels; empty where nothing needs them.
+    contents : what the content of each channel's file or plane must be, as a fingerprint; empty for any.
+    made_by : the asset that wrote the images; empty for those of the microscope.
     """
 
     plate: str
@@ -44,6 +47,8 @@ class ImageSite:
     array_shape: tuple[int, int] | None = None
     planes: tuple[PlaneSelection, ...] = ()
     channels: tuple[str, ...] = ()
+    contents: tuple[str, ...] = ()
+    made_by: str = ""
 
     @property
     def derived_names(self) -> tuple[str, ...]:
@@ -63,9 +68,25 @@ class ImageSite:
 
         Raises
         ------
-        ImageFileError : a file is missing or damaged, of another size than when it was inspected, or the
-            channels differ in size or type.
+        ImageFileError : a file is missing or damaged, of other content or size than when it was inspected,
+            or the channels differ in size or type.
+        StoreError : the same, of images that an asset made.
         """
+        try:
+            return self._read(maximum_pixels)
+        except ImageFileError as error:
+            if not self.made_by:
+                raise
+            found = error.problems[0].what
+            if isinstance(error, ImageChangedError):
+                found = "its content is another"
+            raise StoreError(
+                f"an image of site {self.key} was damaged after it was written: {found}",
+                where=error.problems[0].where,
+                remedy=f"materialize {self.made_by} of plate {self.plate} again with `force: true` (--force)",
+            ) from error
+
+    def _read(self, maximum_pixels: int) -> np.ndarray:
         planes = self._planes(maximum_pixels)
         first = planes[0]
         for plane, path in zip(planes, self.images, strict=True):
@@ -78,23 +99,25 @@ class ImageSite:
                 )
         if self.array_shape is not None and first.shape != self.array_shape:
             raise ImageFileError(
-                f"the image is {_described(first)}; expected {self.array_shape[0]} x {self.array_shape[1]}",
+                f"the image is {_described(first)}; it was {self.array_shape[0]} x {self.array_shape[1]} "
+                f"when plate_images was made ({INSPECT_AGAIN})",
                 where=str(self.images[0]),
-                remedy="the file has changed since plate_images was made: materialize plate_images again",
+                remedy=INSPECT_AGAIN,
             )
         return np.stack(planes, axis=-1)
 
     def _planes(self, maximum_pixels: int) -> list[np.ndarray]:
         """The image of each channel, (rows, cols)."""
         selections = self.planes or (WHOLE_FILE,) * len(self.images)
+        contents = self.contents or ("",) * len(self.images)
         found: dict[int, np.ndarray] = {}
         for file in dict.fromkeys(self.images):
             numbers = [number for number, image in enumerate(self.images) if image == file]
             wanted = [selections[number] for number in numbers]
             if any(wanted):
-                pixels = read_planes(file, wanted, maximum_pixels)
+                pixels = read_planes(file, wanted, maximum_pixels, [contents[number] for number in numbers])
             else:
-                pixels = [read_image(file, maximum_pixels=maximum_pixels)] * len(numbers)
+                pixels = [read_image(file, maximum_pixels, contents[numbers[0]])] * len(numbers)
             found.update(zip(numbers, pixels, strict=True))
         return [found[number] for number in range(len(self.images))]
 
@@ -164,6 +187,7 @@ def _site(plate: str, key: tuple[str, str], rows: list[dict], paths: dict[str, P
         array_shape=shape,
         planes=tuple(_plane_of(row, paths[row["path"]]) for row in rows),
         channels=tuple(row["channel"] for row in rows),
+        contents=tuple(row["fingerprint"] or "" for row in rows),
     )
 
 

@@ -40,7 +40,7 @@ class ImageInfo:
     height, width : pixels.
     dtype : "uint8" or "uint16".
     bytes : size of the file; of one plane of a stack, the bytes that hold its pixels.
-    fingerprint : digest of the content (BLAKE2b, 32 hexadecimal digits): of the file's bytes, and of which
+    fingerprint : digest of the content (BLAKE3, 32 hexadecimal digits): of the file's bytes, and of which
         plane it is where the file has several.
     """
 
@@ -51,13 +51,16 @@ class ImageInfo:
     fingerprint: str
 
 
-def read_image(path: UPath | Path, maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS) -> np.ndarray:
+def read_image(
+    path: UPath | Path, maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS, content: str = ""
+) -> np.ndarray:
     """The pixels of a TIFF or PNG file, or of a compressed image that this program wrote (`image_codecs`).
 
     Parameters
     ----------
     path : the file, local or on an object store.
     maximum_pixels : refuse larger images before any memory is taken for them.
+    content : the fingerprint that the file's bytes must have; "" for any.
 
     Returns
     -------
@@ -66,9 +69,10 @@ def read_image(path: UPath | Path, maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS)
     Raises
     ------
     ImageFileError : the file is missing, empty, cut off, damaged, of another format, in colour, of several
-        pages, neither 8 nor 16 bits unsigned, or larger than `maximum_pixels`.
+        pages, neither 8 nor 16 bits unsigned, larger than `maximum_pixels`, or of other content.
     """
     with open_image(path) as source:
+        source.require(content)
         if source.format == "tiff":
             with open_tiff(source) as tiff:
                 page = single_page(tiff, source.where)

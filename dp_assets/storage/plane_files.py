@@ -8,7 +8,13 @@ import numpy as np
 from upath import UPath
 
 from dp_assets.config.errors import ImageFileError
-from dp_assets.storage.image_bytes import DEFAULT_MAXIMUM_PIXELS, open_image, refuse_other_formats
+from dp_assets.storage.image_bytes import (
+    DEFAULT_MAXIMUM_PIXELS,
+    INSPECT_AGAIN,
+    changed_since,
+    open_image,
+    refuse_other_formats,
+)
 from dp_assets.storage.image_planes import WHOLE_FILE, PlaneSelection
 from dp_assets.storage.images import ImageInfo, inspect_png
 from dp_assets.storage.plane_choice import ChannelRequest, StackLayout, resolve_plane
@@ -60,6 +66,7 @@ def read_planes(
     path: UPath | Path,
     selections: Sequence[PlaneSelection],
     maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS,
+    contents: Sequence[str] = (),
 ) -> list[np.ndarray]:
     """The pixels of planes of one file, which is opened once.
 
@@ -67,6 +74,7 @@ def read_planes(
     ----------
     path : a TIFF file, or the group of an image inside an OME-Zarr.
     selections : as `inspect_planes` found them.
+    contents : the fingerprints that it found then, to be the same still; empty for any.
 
     Returns
     -------
@@ -75,12 +83,15 @@ def read_planes(
 
     Raises
     ------
-    ImageFileError : the file is missing or damaged, or does not have such a plane (any more).
+    ImageFileError : the file is missing or damaged, or its planes are others than they were.
     """
     with _opened_stack(path, maximum_pixels) as stack:
         planes = [
             resolve_plane(stack.layout, ChannelRequest(selection), stack.where) for selection in selections
         ]
+        for plane, content in zip(planes, contents, strict=False):
+            if content and stack.content(plane) not in (None, content):
+                raise changed_since(stack.where)
         return [read_plane(stack, plane, maximum_pixels) for plane in planes]
 
 
@@ -101,7 +112,7 @@ def _opened_stack(path: UPath | Path, maximum_pixels: int) -> Iterator[PlaneStac
             raise ImageFileError(
                 "the file is a PNG, which has one plane",
                 where=source.where,
-                remedy="the file has changed since plate_images was made: materialize plate_images again",
+                remedy=INSPECT_AGAIN,
             )
         with open_tiff(source) as tiff:
             yield TiffStack(tiff, source, maximum_pixels)

@@ -33,6 +33,10 @@ class PlaneStack(Protocol):
         """
         ...
 
+    def content(self, plane: ResolvedPlane) -> str | None:
+        """The fingerprint that `describe` gives; None where more than the plane would have to be read."""
+        ...
+
     def planes(self, plane: ResolvedPlane, maximum_pixels: int) -> Iterator[np.ndarray]:
         """The plane, or the planes of a projection one after the other, (rows, cols) uint8 or uint16.
 

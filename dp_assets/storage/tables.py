@@ -61,9 +61,7 @@ def write_table(path: Path | UPath, table: pa.Table | TableStream, schema: Table
         return _write_stream(path, table, schema)
     schema.enforce(table)
     with atomic_file(path) as stream:
-        pq.write_table(
-            table, stream, compression=COMPRESSION, use_dictionary=_dictionary_columns(table.schema)
-        )
+        pq.write_table(table, stream, **_writing(table.schema))
     return table.num_rows
 
 
@@ -75,9 +73,7 @@ def _write_stream(path: Path | UPath, stream: TableStream, schema: TableSchema) 
     rows = 0
     with (
         atomic_file(path) as sink,
-        pq.ParquetWriter(
-            sink, described, compression=COMPRESSION, use_dictionary=_dictionary_columns(described)
-        ) as writer,
+        pq.ParquetWriter(sink, described, **_writing(described)) as writer,
     ):
         for group in stream.row_groups():
             writer.write_table(
@@ -87,16 +83,20 @@ def _write_stream(path: Path | UPath, stream: TableStream, schema: TableSchema) 
     return rows
 
 
-def _dictionary_columns(schema: pa.Schema) -> list[str]:
-    """Strings repeat (plates, wells); numbers do not."""
-    return [field.name for field in schema if pa.types.is_string(field.type)]
+def _writing(schema: pa.Schema) -> dict[str, Any]:
+    """How tables are written: strings repeat (plates, wells), numbers do not; every page has a checksum."""
+    return {
+        "compression": COMPRESSION,
+        "use_dictionary": [field.name for field in schema if pa.types.is_string(field.type)],
+        "write_page_checksum": True,
+    }
 
 
 def read_table(path: Path | UPath, columns: list[str] | None = None) -> pa.Table:
     """Read a Parquet table. Raises FileNotFoundError when it is not there, StoreError when damaged."""
     with open_stored(path) as stream:
         try:
-            return pq.read_table(stream, columns=columns)
+            return pq.read_table(stream, columns=columns, page_checksum_verification=True)
         except (pa.ArrowInvalid, OSError) as error:
             raise _damaged(path, error) from error
 
@@ -132,7 +132,7 @@ class StoredTable:
         """The row groups in order; memory holds one at a time."""
         with open_stored(self.path) as stream:
             try:
-                file = pq.ParquetFile(stream)
+                file = pq.ParquetFile(stream, page_checksum_verification=True)
                 for number in range(file.num_row_groups):
                     yield file.read_row_group(number, columns=columns)
             except (pa.ArrowInvalid, OSError) as error:

@@ -54,8 +54,14 @@ class TiffStack:
         else:
             pages = [self._page(place, maximum_pixels) for place in self._places(plane)]
             size = sum(sum(page.databytecounts) for page in pages)
-        content = fingerprint("plane", self._file_fingerprint, plane.selection.fragment)
-        return ImageInfo(*self._shape, self._dtype, size, content)
+        return ImageInfo(*self._shape, self._dtype, size, self._content(plane))
+
+    def content(self, plane: ResolvedPlane) -> str | None:
+        """The fingerprint, where all of the file is in memory; see `PlaneStack`."""
+        return self._content(plane) if self._source.is_in_memory else None
+
+    def _content(self, plane: ResolvedPlane) -> str:
+        return fingerprint("plane", self._file_fingerprint, plane.selection.fragment)
 
     def planes(self, plane: ResolvedPlane, maximum_pixels: int) -> Iterator[np.ndarray]:
         """The planes, one after the other; see `PlaneStack`."""

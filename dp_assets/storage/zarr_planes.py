@@ -12,6 +12,7 @@ import numpy as np
 from upath import UPath
 
 from dp_assets.config.errors import ImageFileError
+from dp_assets.storage.atomic import is_local
 from dp_assets.storage.fingerprints import fingerprint, fingerprint_bytes
 from dp_assets.storage.image_bytes import REPLACE, blaming_the_file, check_size
 from dp_assets.storage.images import ImageInfo
@@ -80,12 +81,17 @@ class ZarrStack:
     def describe(self, plane: ResolvedPlane, maximum_pixels: int) -> ImageInfo:
         """Size, type and fingerprint; see `PlaneStack`. Reads the chunks of the plane, without decoding."""
         self._check_projection(plane, maximum_pixels)
-        chunks = [self._chunk(key) for key in self._chunk_keys(plane)]
+        size = sum(self._chunk(key)[1] for key in self._chunk_keys(plane))
+        return ImageInfo(*self._shape, self._array.dtype.name, size, self._content(plane))
+
+    def content(self, plane: ResolvedPlane) -> str | None:
+        """The fingerprint, of local files; see `PlaneStack`."""
+        return self._content(plane) if is_local(self._folder) else None
+
+    def _content(self, plane: ResolvedPlane) -> str:
+        digests = [self._chunk(key)[0] for key in self._chunk_keys(plane)]
         document = "zarr.json" if self._array.metadata.zarr_format == 3 else ".zarray"
-        content = fingerprint(
-            "zarr", self._chunk(document)[0], plane.selection.fragment, [digest for digest, _ in chunks]
-        )
-        return ImageInfo(*self._shape, self._array.dtype.name, sum(size for _, size in chunks), content)
+        return fingerprint("zarr", self._chunk(document)[0], plane.selection.fragment, digests)
 
     def planes(self, plane: ResolvedPlane, maximum_pixels: int) -> Iterator[np.ndarray]:
         """The planes, one after the other; see `PlaneStack`. Reads as many at once as a chunk is deep."""

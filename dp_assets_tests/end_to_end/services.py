@@ -158,6 +158,12 @@ class Services:
             os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not set(found) & set(processes_of(self.root)), f"{kinds} are gone", 30)
 
+    def kill_command(self) -> None:
+        """Kill `dp-assets ui` alone: everything it has started has to end with it."""
+        self._main[-1].kill()
+        self._main[-1].wait()
+        wait_until(lambda: not processes_of(self.root), "no process outlives the command", 60)
+
     def kill_everything(self) -> None:
         """Kill every process of the project at once, as when the machine goes down."""
         while found := processes_of(self.root):

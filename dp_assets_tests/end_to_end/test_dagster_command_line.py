@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 import pyarrow.parquet as pq
+import pytest
 from dagster import DagsterInstance
 
 from dp_assets.orchestration.project_setup import set_up_project
@@ -55,6 +56,7 @@ def materialize(
     )
 
 
+@pytest.mark.slow
 def test_every_asset_one_command_at_a_time_and_then_again(tiny: Workshop, command: Command) -> None:
     set_up_project(tiny.root)
     outputs = tiny.root / "outputs"

@@ -43,6 +43,7 @@ KILLS: dict[str, Callable[[Services], None]] = {
     "code server": lambda services: services.kill(CODE_SERVER),
     "code server and runs": lambda services: services.kill(CODE_SERVER, RUN),
     "daemon": lambda services: services.kill(DAEMON),
+    "dp-assets ui": lambda services: services.kill_command(),
     "everything": lambda services: services.kill_everything(),
 }
 

@@ -76,6 +76,28 @@ def folder(workshop: Workshop) -> None:
     image(workshop).mkdir()
 
 
+def test_an_image_that_changes_after_its_inspection_is_not_taken_for_what_it_was(
+    tiny: Workshop, computed: Counter[str]
+) -> None:
+    """Same size, same time of change, one other grey level: known by the content alone."""
+    assert tiny.make(*INDEX).succeeded
+    assert tiny.make(*TABLES, plate=PLATE).succeeded
+    assert tiny.make("illumination_functions", plate=PLATE).succeeded
+    path = image(tiny)
+    was, data = path.stat(), bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as opened:
+        data[opened.pages.first.dataoffsets[0]] ^= 1
+    path.write_bytes(data)
+    os.utime(path, ns=(was.st_atime_ns, was.st_mtime_ns))
+    before = tiny.contents()
+    run = tiny.make("compressed_images", plate=PLATE)
+    assert_says(run, str(path), "has changed since plate_images was made", "materialize plate_images")
+    assert_kept(tiny, before)
+    assert computed["compressed_images"] == len(OTHERS)
+    assert tiny.make("plate_images", plate=PLATE).succeeded
+    assert tiny.make(*PIXELS, plate=PLATE).succeeded
+
+
 FAULTS = [
     (colour, "colour"),
     (several_pages, "3"),

@@ -70,7 +70,10 @@ def publish(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Publish
     return cache(lambda name: Published(FAMILIES[name], tmp_path_factory.mktemp("published")))
 
 
-@pytest.fixture(scope="module", params=list(FAMILIES))
+LARGE = pytest.param("inception_resnet_v2", marks=pytest.mark.slow)
+
+
+@pytest.fixture(scope="module", params=[LARGE if name in LARGE.values else name for name in FAMILIES])
 def published(request: pytest.FixtureRequest, publish: Callable[[str], Published]) -> Published:
     return publish(request.param)
 
@@ -128,7 +131,7 @@ def test_files_with_the_head_and_with_other_names_give_the_same_weights(
         published.loads(path)
 
 
-@pytest.mark.parametrize("name", ["efficientnet", "inception_resnet_v2"])
+@pytest.mark.parametrize("name", ["efficientnet", LARGE])
 def test_files_of_keras_3_give_the_same_weights(
     publish: Callable[[str], Published], name: str, tmp_path: Path
 ) -> None:

@@ -161,7 +161,28 @@ def test_a_damaged_manifest_is_named_and_can_be_replaced(tmp_path: Path, kind: s
 def test_the_manifest_is_plain_json_with_the_fingerprint(tmp_path: Path) -> None:
     publish_folder(tmp_path / "P1", writer("one"))
     manifest = json.loads((tmp_path / "P1" / MANIFEST).read_text())
+    assert len(manifest.pop("seal")) == 32
     assert manifest == {"what": "one", "sites": [1], "fingerprint": "made of one"}
+
+
+def test_a_manifest_that_says_something_else_than_was_written_is_not_believed(tmp_path: Path) -> None:
+    path = tmp_path / "P1"
+    publish_folder(path, writer("one"))
+    text = (path / MANIFEST).read_text()
+    (path / MANIFEST).write_text(text.replace("made of one", "made of two"))
+    with pytest.raises(StoreError, match="not what was written"):
+        open_folder(path)
+    (path / MANIFEST).write_text(text)
+    assert_holds(path, "one")
+
+
+def test_a_manifest_of_an_earlier_version_has_no_seal(tmp_path: Path) -> None:
+    path = tmp_path / "P1"
+    publish_folder(path, writer("one"))
+    manifest = json.loads((path / MANIFEST).read_text())
+    del manifest["seal"]
+    (path / MANIFEST).write_text(json.dumps(manifest))
+    assert_holds(path, "one")
 
 
 def test_a_file_url_publishes_too(tmp_path: Path) -> None:

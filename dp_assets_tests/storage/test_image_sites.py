@@ -60,7 +60,7 @@ def test_channels_of_different_size_or_type(tmp_path: Path, second: np.ndarray, 
 
 def test_an_image_that_changed_its_size(tmp_path: Path) -> None:
     site = site_of(tmp_path, [plane(1, (8, 5)), plane(2, (8, 5))], array_shape=(4, 5))
-    with pytest.raises(ImageFileError, match="8 x 5 uint16; expected 4 x 5") as caught:
+    with pytest.raises(ImageFileError, match="8 x 5 uint16; it was 4 x 5 when") as caught:
         site.read()
     assert "plate_images" in caught.value.problems[0].remedy
 

@@ -1,6 +1,5 @@
 """The tables of a plate, made from a project on disk with everything wrong that can be."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import pytest
 import tifffile
 
 from dp_assets.config.errors import ImageIndexError, LocationsError, ProjectError
+from dp_assets.storage.fingerprints import fingerprint_bytes
 from dp_assets.storage.plate_tables import (
     annotate_plate,
     annotation_column,
@@ -54,7 +54,7 @@ def test_every_image_is_described(plate: MadePlate) -> None:
     for row in rows:
         data = (plate.root / "inputs/images" / row["path"]).read_bytes()
         assert row["bytes"] == len(data)
-        assert row["fingerprint"] == hashlib.blake2b(data, digest_size=16).hexdigest()
+        assert row["fingerprint"] == fingerprint_bytes(data)
         assert (row["height"], row["width"], row["dtype"], row["problem"]) == (64, 80, "uint16", None)
     assert progress[-1] == (12, 12)
     paths = image_paths(images, plate.location)

@@ -12,7 +12,11 @@ from dagster._core.definitions.data_version import (
 )
 from dagster._core.loader import LoadingContext
 
+from dp_assets.orchestration.automation.wide_fan_ins import changed_plates, is_wide
+from dp_assets.orchestration.partitions import PLATES
+
 AssetGraph = Any  # Dagster has no public name for it
+SHOWN = 3
 
 
 class _Loading(LoadingContext):
@@ -32,19 +36,33 @@ class _Loading(LoadingContext):
 
 
 class Staleness:
-    """The marks that the Dagster UI shows, as they are now."""
+    """The marks that the Dagster UI shows, as they are now; and those it cannot show (`wide_fan_ins`)."""
 
     def __init__(self, instance: DagsterInstance, graph: AssetGraph) -> None:
+        self._instance = instance
         self._graph = graph
         self._resolver = CachingStaleStatusResolver(instance, graph, _Loading(instance))
 
     def reasons(self, key: dg.AssetKey, plate: str | None) -> tuple[str, ...]:
         """Why a result is stale; empty when it is current, or missing."""
-        return tuple(
+        shown = tuple(
             cause.reason
             + (f" ({cause.dependency.asset_key.to_user_string()})" if cause.dependency is not None else "")
             for cause in self._resolver.get_stale_causes(key, plate)
         )
+        return shown or (() if plate is not None or self.is_missing(key, None) else self._wide_reasons(key))
+
+    def _wide_reasons(self, key: dg.AssetKey) -> tuple[str, ...]:
+        """What has changed of parents with so many plates that Dagster does not look at them."""
+        found = []
+        for parent in self.parents(key):
+            node = self._graph.get(parent)
+            if node.is_partitioned and is_wide(len(self._instance.get_dynamic_partitions(PLATES))):
+                changed = changed_plates(self._instance, key, parent)
+                if changed:
+                    shown = ", ".join(changed[:SHOWN]) + (", ..." if len(changed) > SHOWN else "")
+                    found.append(f"has a new dependency data version ({parent.to_user_string()} of {shown})")
+        return tuple(found)
 
     def is_missing(self, key: dg.AssetKey, plate: str | None) -> bool:
         """Whether there is no result."""
