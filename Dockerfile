@@ -18,7 +18,8 @@ ENV PIP_NO_CACHE_DIR=1 \
 WORKDIR /opt/dp-assets
 COPY pyproject.toml constraints.txt LICENSE README.md ./
 COPY dp_assets ./dp_assets
-RUN python -m pip install -c constraints.txt ".${EXTRAS:+[$EXTRAS]}"
+RUN python -m pip install -c constraints.txt --upgrade pip setuptools \
+    && python -m pip install -c constraints.txt ".${EXTRAS:+[$EXTRAS]}"
 
 # Files that the container writes belong to whom the folder belongs: run with --user "$(id -u):$(id -g)".
 # Instance settings come as a volume or a config map of Kubernetes.

@@ -49,6 +49,14 @@ class Machine:
         _signal(self.pid, signal.SIGKILL)
         self._process.wait()
 
+    def freeze(self) -> None:
+        """Let every process stand still."""
+        _signal(self.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        _signal(self.pid, signal.SIGCONT)
+
     def stop(self, patience: float = 60.0, by: signal.Signals = signal.SIGTERM) -> None:
         """Ask it to end; kill what is left."""
         if self.is_running:

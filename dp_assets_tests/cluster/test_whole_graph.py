@@ -22,7 +22,7 @@ from dp_assets_tests.published_contents import fingerprints
 
 pytestmark = pytest.mark.cluster
 
-PLATES = 6
+PLATES, WELLS, SITES = 6, 8, 3
 PATIENCE = 1800.0
 DETERMINISTIC = REPOSITORY / "configs" / "runs" / "deterministic_cpu.yaml"
 BACKFILL = "whole"
@@ -31,7 +31,7 @@ BACKFILL = "whole"
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
     """Six tiny plates."""
-    write_tiny_project(tmp_path / "project", plates=PLATES, wells=8, sites_per_well=3, epochs=2)
+    write_tiny_project(tmp_path / "project", plates=PLATES, wells=WELLS, sites_per_well=SITES, epochs=2)
     return tmp_path / "project"
 
 
@@ -61,7 +61,7 @@ def test_a_backfill_survives_a_lost_machine_and_equals_a_single_process(
         left = installation.worker("machine_2", "cpu", "gpu")
         installation.daemon()
         start_backfill(instance, project)
-        wait_until(lambda: works_on_a_plate(instance, lost, project), "machine 1 works on a plate", PATIENCE)
+        plate, finished = frozen_at_work(instance, lost, project)
         killed = time.monotonic()
         lost.kill()
         taken = [run.run_id for run in runs(instance) if worker_of(run) == str(lost.pid)]
@@ -74,6 +74,11 @@ def test_a_backfill_survives_a_lost_machine_and_equals_a_single_process(
         of_runs = runs(instance)
         (retry,) = [run for run in of_runs if run.parent_run_id]
         assert worker_of(retry) == str(left.pid)
+        assert retry.tags["dagster/partition"] == plate
+    # What the lost machine had finished is published, not made again: a file published is the file kept.
+    published = files_below(project / "outputs" / "compressed" / "images" / plate)
+    assert finished <= published
+    assert len(finished) < len(published)
     installation.stop()
     assert installation.leftovers() == {}
     compared = compare(tmp_path / "alone", project)
@@ -138,13 +143,35 @@ def described(run: DagsterRun) -> tuple[str, str, str, str]:
     return run.run_id[:8], run.tags.get("dagster/partition", "-"), worker, run.status.value + retry
 
 
-def works_on_a_plate(instance: DagsterInstance, machine: Machine, root: Path) -> bool:
-    """Whether a machine has finished some sites of a plate, and not all of them."""
-    for run in runs(instance):
-        if run.status == DagsterRunStatus.STARTED and worker_of(run) == str(machine.pid):
+def frozen_at_work(
+    instance: DagsterInstance, machine: Machine, root: Path
+) -> tuple[str, set[tuple[int, int]]]:
+    """Stop a machine in the middle of compressing a plate's images.
+
+    Returns
+    -------
+    The plate, and the image files of the sites that are finished (see `files_below`).
+    """
+    works = root / ".work" / "compressed_images"
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        wait_until(lambda: any(works.glob("*/parts/*.unit")), "a plate is at work", PATIENCE, every=0.01)
+        machine.freeze()
+        for run in runs(instance):
             plate = run.tags.get("dagster/partition", "")
-            return any((root / ".work").glob(f"**/{plate}/parts/*"))
-    return False
+            finished = {path.stem for path in (works / plate / "parts").glob("*.unit")}
+            is_here = run.status == DagsterRunStatus.STARTED and worker_of(run) == str(machine.pid)
+            if is_here and 0 < len(finished) < WELLS * SITES:
+                return plate, files_below(works / plate / "parts", *(f"{unit}*.png" for unit in finished))
+        machine.thaw()
+        time.sleep(0.1)
+    raise AssertionError("the machine was never seen in the middle of a plate")
+
+
+def files_below(folder: Path, *patterns: str) -> set[tuple[int, int]]:
+    """Files as the file system knows them, whatever their name: number and time of writing."""
+    found = [path for pattern in patterns or ("**/*.png",) for path in folder.glob(pattern)]
+    return {(path.stat().st_ino, path.stat().st_mtime_ns) for path in found}
 
 
 def is_over(instance: DagsterInstance) -> bool:

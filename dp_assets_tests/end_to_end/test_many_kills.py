@@ -12,11 +12,14 @@ import pytest
 
 from dp_assets.example.tiny import write_tiny_project
 from dp_assets.orchestration.stage_runner import project_instance
+from dp_assets_tests.conftest import REPOSITORY
 from dp_assets_tests.end_to_end.conftest import Command, command_line, environment_of
 from dp_assets_tests.orchestration.materializing import INDEX, Workshop
 from dp_assets_tests.published_contents import differences, fingerprints
 
 PATIENCE_SECONDS = 900.0
+# Without it TensorFlow adds in another order every time, and two calm trainings differ, too.
+DETERMINISTIC = ("--run-config", str(REPOSITORY / "configs" / "runs" / "deterministic_cpu.yaml"))
 
 
 def killed_after(root: Path, seconds: float, *arguments: str) -> bool:
@@ -45,10 +48,10 @@ def kill_until_done(root: Path, stage: str, chance: random.Random, kills: int, d
     """
     killed, deadline = 0, time.monotonic() + PATIENCE_SECONDS
     while killed < kills and time.monotonic() < deadline:
-        if not killed_after(root, chance.uniform(0.4, 1.0) * duration, "run", stage):
+        if not killed_after(root, chance.uniform(0.4, 1.0) * duration, "run", stage, *DETERMINISTIC):
             break
         killed += 1
-    assert not killed_after(root, PATIENCE_SECONDS, "run", stage)
+    assert not killed_after(root, PATIENCE_SECONDS, "run", stage, *DETERMINISTIC)
     return killed
 
 
@@ -71,7 +74,7 @@ def test_killed_at_random_moments(
         with project_instance(project) as instance:
             assert Workshop(project, instance).make(*INDEX).succeeded
     started = time.monotonic()
-    done = command(calm, "dp-assets", "run", stage)
+    done = command(calm, "dp-assets", "run", stage, *DETERMINISTIC)
     duration = time.monotonic() - started
     assert done.returncode == 0, done.stdout + done.stderr
     killed = kill_until_done(root, stage, random.Random(seed), kills, duration)

@@ -44,7 +44,11 @@ def instance_of_the_chart() -> dict[str, Any]:
     custom = HELM["runLauncher"]["config"]["customRunLauncher"]
     retries = HELM["dagsterDaemon"]["runRetries"]
     monitoring = HELM["dagsterDaemon"]["runMonitoring"]
-    assert HELM["dagsterDaemon"]["runCoordinator"] == {"enabled": False}, "concurrency excludes it"
+    assert HELM["dagsterDaemon"]["runCoordinator"] == {"enabled": True}, (
+        "without it the chart names one without a queue"
+    )
+    concurrency = HELM["concurrency"]
+    assert concurrency["enabled"] is True
     return {
         "telemetry": HELM["telemetry"],
         "python_logs": {"managed_python_loggers": HELM["pythonLogs"]["managedPythonLoggers"]},
@@ -53,11 +57,26 @@ def instance_of_the_chart() -> dict[str, Any]:
             "enabled": monitoring["enabled"],
             "start_timeout_seconds": monitoring["startTimeoutSeconds"],
             "poll_interval_seconds": monitoring["pollIntervalSeconds"],
+            "max_resume_run_attempts": monitoring["maxResumeRunAttempts"],
+            "free_slots_after_run_end_seconds": monitoring["freeSlotsAfterRunEndSeconds"],
         },
         "run_retries": {
             "enabled": retries["enabled"],
             "max_retries": retries["maxRetries"],
             "retry_on_asset_or_op_failure": retries["retryOnAssetOrOpFailure"],
+        },
+        # As the chart does: no limits of its own, they would contradict `concurrency`.
+        "run_coordinator": {
+            "module": "dagster.core.run_coordinator",
+            "class": "QueuedRunCoordinator",
+            "config": {"dequeue_use_threads": True, "dequeue_num_workers": 4},
+        },
+        "concurrency": {
+            "pools": {
+                "default_limit": concurrency["pools"]["defaultLimit"],
+                "granularity": concurrency["pools"]["granularity"],
+            },
+            "runs": {"max_concurrent_runs": concurrency["runs"]["maxConcurrentRuns"]},
         },
         **HELM["additionalInstanceConfig"],
     }
@@ -158,3 +177,4 @@ def test_both_ways_say_the_same() -> None:
     assert configs[0]["gpu_run_k8s_config"] == configs[1]["gpu_run_k8s_config"]
     assert without["concurrency"] == chart["concurrency"]
     assert without["run_retries"] == chart["run_retries"]
+    assert without["run_monitoring"] == chart["run_monitoring"]
