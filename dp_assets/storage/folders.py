@@ -10,8 +10,8 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -156,11 +156,7 @@ def _publish_locally(path: Path, writer: FolderWriter) -> None:
 
 def _publish_under_version(path: UPath, writer: FolderWriter) -> None:
     root = new_version()
-    side = local_side(path)
-    if side is not None:
-        side.uploads.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=None if side is None else side.uploads) as name:
-        local = Path(name)
+    with _folder_to_upload(path) as local:
         writer.fill(local)
         try:
             # Nobody looks under this prefix before the manifest points there.
@@ -173,6 +169,24 @@ def _publish_under_version(path: UPath, writer: FolderWriter) -> None:
                 _remove_unpublished(path, root)
             raise
     tidy_folder(path)
+
+
+@contextmanager
+def _folder_to_upload(path: UPath) -> Iterator[Path]:
+    """An empty folder of this machine; what killed processes left of the same place is removed."""
+    side = local_side(path)
+    if side is None:
+        with tempfile.TemporaryDirectory() as name:
+            yield Path(name)
+        return
+    side.uploads.mkdir(parents=True, exist_ok=True)
+    place = side.uploads / fingerprint_bytes(str(path).encode())
+    remove_abandoned(place)
+    with held_sibling(place, Path.mkdir) as folder:
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _remove_unpublished(path: UPath, root: str) -> None:

@@ -65,6 +65,8 @@ class Machine:
                 self._process.wait(patience)
         _signal(self.pid, signal.SIGKILL)
         self._process.wait()
+        # The system takes a moment to end what was killed.
+        wait_until(lambda: not processes_of(self.pid), f"the processes of {self.log} are gone", 30.0)
 
     def text(self) -> str:
         """What it said."""

@@ -17,8 +17,10 @@ from dp_assets.config.errors import ConfigurationError, StoreAccessError, StoreU
 from dp_assets.storage import s3, versions
 from dp_assets.storage.atomic import atomic_file, write_bytes
 from dp_assets.storage.folders import FolderWriter, open_folder, publish_folder, tidy_folder
+from dp_assets.storage.held_names import held_sibling
 from dp_assets.storage.places import place_at
 from dp_assets.storage.published import published_fingerprint, write_arrays
+from dp_assets.storage.remote import LocalSide, make_known
 from dp_assets.storage.tables import read_table
 from dp_assets_tests.s3_server import S3Server
 from dp_assets_tests.storage.test_folders import assert_holds, writer
@@ -213,6 +215,27 @@ def test_a_process_killed_while_it_uploads_leaves_nothing_visible(
     publish_folder(path, writer("four"))
     assert_holds(path, "four")
     assert len(keys(bucket)) == 3
+
+
+def test_what_a_killed_process_wanted_to_upload_is_removed_by_the_next(bucket: UPath, tmp_path: Path) -> None:
+    path, uploads = bucket / "asset" / "P1", tmp_path / "uploads"
+    make_known(path, LocalSide(uploads, None))
+    usual = writer("one")
+    seen = []
+
+    def fill(folder: Path) -> None:
+        seen.append(folder)
+        usual.fill(folder)
+
+    publish_folder(path, FolderWriter(usual.fingerprint, usual.facts, fill))
+    assert seen[0].parent == uploads
+    assert list(uploads.iterdir()) == []
+    seen[0].mkdir()
+    (seen[0] / "left").write_bytes(b"by a killed process")
+    with held_sibling(seen[0].with_name(seen[0].name[1:-37]), Path.mkdir) as at_work:
+        publish_folder(path, writer("two"))
+        assert list(uploads.iterdir()) == [at_work], "that of a living process stays"
+    assert_holds(path, "two")
 
 
 def test_of_two_writers_at_once_one_wins_whole(bucket: UPath) -> None:
