@@ -22,8 +22,24 @@ PATIENCE_SECONDS = 900.0
 DETERMINISTIC = ("--run-config", str(REPOSITORY / "configs" / "runs" / "deterministic_cpu.yaml"))
 
 
+def computed_by(session: int) -> float:
+    """The processor seconds of the living processes of a session, and of those of their children that ended.
+
+    They tell how far a run is, however much else the machine has to do.
+    """
+    ticks = 0
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[3]) == session:
+            ticks += sum(int(field) for field in fields[11:15])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def killed_after(root: Path, seconds: float, *arguments: str) -> bool:
-    """Run `dp-assets`, kill its whole process group after so long; whether it was still running."""
+    """Run `dp-assets`, kill its whole process group once it computed for so long; whether it still ran."""
     process = subprocess.Popen(
         command_line("dp-assets", *arguments),
         env=environment_of(root),
@@ -31,27 +47,25 @@ def killed_after(root: Path, seconds: float, *arguments: str) -> bool:
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
-    try:
-        process.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        return True
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while process.poll() is None:
+        if computed_by(process.pid) > seconds or time.monotonic() > deadline:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            return True
+        time.sleep(0.01)
     assert process.returncode == 0, "the run failed instead of going on"
     return False
 
 
-def kill_until_done(root: Path, stage: str, chance: random.Random, kills: int, duration: float) -> int:
-    """Kill runs at random moments of their duration, then let one end; how many were killed.
-
-    A process takes some seconds to begin, so that a moment of the whole calm duration may be any of its work.
-    """
+def kill_until_done(root: Path, stage: str, chance: random.Random, kills: int, seconds: float) -> int:
+    """Kill runs at random moments of what a calm one computes, then let one end; how many were killed."""
     killed, deadline = 0, time.monotonic() + PATIENCE_SECONDS
     while killed < kills and time.monotonic() < deadline:
-        if not killed_after(root, chance.uniform(0.4, 1.0) * duration, "run", stage, *DETERMINISTIC):
+        if not killed_after(root, chance.uniform(0.2, 0.9) * seconds, "run", stage, *DETERMINISTIC):
             break
         killed += 1
-    assert not killed_after(root, PATIENCE_SECONDS, "run", stage, *DETERMINISTIC)
+    assert not killed_after(root, float("inf"), "run", stage, *DETERMINISTIC)
     return killed
 
 
@@ -73,10 +87,11 @@ def test_killed_at_random_moments(
         write_tiny_project(project, **settings)
         with project_instance(project) as instance:
             assert Workshop(project, instance).make(*INDEX).succeeded
-    started = time.monotonic()
+    before = os.times()
     done = command(calm, "dp-assets", "run", stage, *DETERMINISTIC)
-    duration = time.monotonic() - started
+    after = os.times()
+    computed = after.children_user + after.children_system - before.children_user - before.children_system
     assert done.returncode == 0, done.stdout + done.stderr
-    killed = kill_until_done(root, stage, random.Random(seed), kills, duration)
+    killed = kill_until_done(root, stage, random.Random(seed), kills, computed)
     assert killed > 0
     assert_same(root, calm)
