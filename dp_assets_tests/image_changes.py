@@ -1,5 +1,7 @@
 """Changing image files behind the back of what was made from them."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,11 @@ def overwrite(path: Path | UPath, pixels: np.ndarray) -> None:
 def brighten(path: Path | UPath) -> None:
     """Make every pixel of an image one grey level brighter."""
     overwrite(path, tifffile.imread(str(path)) + 1)
+
+
+def unchecked(sites: Sequence[ImageSite]) -> list[ImageSite]:
+    """The sites as if nobody knew what their files must be: damage is found by decoding only."""
+    return [replace(site, contents=()) for site in sites]
 
 
 def tear(site: ImageSite, channel: int = 0) -> None:

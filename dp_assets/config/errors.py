@@ -54,16 +54,16 @@ class ImageFileError(ProjectError):
     """An image file is missing, unreadable, or not what the rest of the plate is."""
 
 
-class ImageChangedError(ImageFileError):
-    """An image file is not what it was when it was inspected, or written."""
-
-
 class LocationsError(ProjectError):
     """A cell-locations file cannot be used as it is."""
 
 
 class StoreError(ProjectError):
     """Something stored under outputs/ is missing, unfinished or damaged."""
+
+
+class ContentChangedError(StoreError):
+    """A file is not what it was when it was inspected, or written."""
 
 
 class StoreAccessError(ProjectError):

@@ -219,10 +219,12 @@ class PlateMasks:
 
         Raises
         ------
-        ImageFileError : the outline image cannot be read, or has another size than when it was inspected.
+        ImageFileError : the outline image cannot be read.
+        ContentChangedError : it is another than when it was inspected.
         """
-        path = self.outlines[(site.well, site.site)].path
-        pixels = read_label_image(path, maximum_pixels)
+        outlines = self.outlines[(site.well, site.site)]
+        path = outlines.path
+        pixels = read_label_image(path, maximum_pixels, outlines.fingerprint)
         if pixels.shape != tuple(site.original_shape):
             raise ImageFileError(
                 f"the outlines are {pixels.shape[0]} x {pixels.shape[1]}; "

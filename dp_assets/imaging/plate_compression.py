@@ -139,6 +139,8 @@ def compress_plate(
     failures = [*failures_of(plan.sites), *unread]
     bad = {(failure.well, failure.site) for failure in unread}
     finished = [site for site in good if (site.well, site.site) not in bad]
+    if not finished:
+        on_bad_site = "fail"
     refuse_failures(failures, plate=plan.sites[0].plate, finished=len(finished), on_bad_site=on_bad_site)
     units = [fingerprints[site.key] for site in finished]
     parts = [work.facts(unit) for unit in units]

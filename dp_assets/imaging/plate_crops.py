@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from dp_assets.config.errors import ImageFileError
 from dp_assets.imaging.cropping import (
     CropGeometry,
     extract_windows,
@@ -29,6 +28,7 @@ from dp_assets.storage.crop_parts import (
 from dp_assets.storage.earlier_units import EarlierUnits, take_over
 from dp_assets.storage.fingerprints import fingerprint
 from dp_assets.storage.folders import FolderWriter
+from dp_assets.storage.image_bytes import content_changed
 from dp_assets.storage.image_sites import ImageSite, SiteFailure, failures_of, refuse_failures, usable
 from dp_assets.storage.schemas import CELL, CENTER_X, CENTER_Y, PLATE, SITE, WELL
 from dp_assets.storage.site_loop import Progress, exhaust, try_each
@@ -164,6 +164,8 @@ def export_crops(
     failures = [*failures_of(plan.sites), *unread]
     bad = {(failure.well, failure.site) for failure in unread}
     finished = [site for site in good if (site.well, site.site) not in bad]
+    if not finished:
+        on_bad_site = "fail"
     refuse_failures(failures, plate=plan.sites[0].plate, finished=len(finished), on_bad_site=on_bad_site)
     parts = [fingerprints[site.key] for site in finished]
     writer = FolderWriter(
@@ -187,12 +189,7 @@ def _cut_site(plan: CropPlan, site: ImageSite, work: WorkFolder, part: str, maxi
     else:
         image = site.read(maximum_pixels)
         if image.shape[:2] != plan.array_shape or str(image.dtype) != plan.dtype:
-            raise ImageFileError(
-                f"the image is {image.shape[0]} x {image.shape[1]} {image.dtype}; "
-                f"expected {plan.array_shape[0]} x {plan.array_shape[1]} {plan.dtype}",
-                where=str(site.images[0]),
-                remedy="the file has changed since plate_images was made: materialize plate_images again",
-            )
+            raise content_changed(str(site.images[0]))
         origins = window_origins(cells.centres, plan.geometry, site.original_shape, plan.array_shape)
         windows = extract_windows(image, origins, side)
         if plan.masks is not None:

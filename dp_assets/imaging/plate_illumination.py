@@ -70,7 +70,7 @@ def measure_illumination(
         if done % SITES_PER_SNAPSHOT == 0 and not unread:
             snapshots.save(accumulator, done)
     failures += unread
-    refuse_failures(failures, plate=good[0].plate, finished=done, on_bad_site=on_bad_site)
+    refuse_failures(failures, plate=good[0].plate, finished=done, on_bad_site=on_bad_site if done else "fail")
     return accumulator.finish(median_filter_size), failures
 
 

@@ -98,6 +98,8 @@ def measure_plate(
     failures = [*failures_of(sites), *unread]
     bad = {(failure.well, failure.site) for failure in unread}
     finished = [site for site in good if (site.well, site.site) not in bad]
+    if not finished:
+        on_bad_site = "fail"
     refuse_failures(failures, plate=sites[0].plate, finished=len(finished), on_bad_site=on_bad_site)
     content = quality_fingerprint(sites, channels)
     table = _table(finished, channels, [work.facts(parts[site.key]) for site in finished])

@@ -47,7 +47,9 @@ class ParquetTable:
         first_row = 1
         rows = max(1, _VALUES_AT_ONCE // (len(numbers) + len(texts)))
         with _readable(self.path), self.path.open("rb") as stream:
-            for block in pq.ParquetFile(stream).iter_batches(batch_size=rows, columns=stored):
+            for block in pq.ParquetFile(stream, page_checksum_verification=True).iter_batches(
+                batch_size=rows, columns=stored
+            ):
                 found = dict(zip(block.schema.names, block.columns, strict=True))
                 matrices = {
                     name: self._matrix(values, name, first_row)
@@ -122,7 +124,7 @@ def open_parquet_table(path: Path) -> ParquetTable:
     TableFileError : the file is damaged, columns occur twice, or a list is no list of numbers.
     """
     with _readable(path), path.open("rb") as stream:
-        file = pq.ParquetFile(stream)
+        file = pq.ParquetFile(stream, page_checksum_verification=True)
         schema = file.schema_arrow
         refuse_doubled([name.strip() for name in schema.names], str(path))
         columns: list[TableColumn] = []

@@ -44,5 +44,5 @@ def export_parquet(table: pa.Table, path: Path, *, overwrite: bool = False) -> P
     """Write profiles as Parquet; parameters and errors as for `export_csv`."""
     require_free([path], overwrite=overwrite)
     with atomic_file(path) as stream:
-        pq.write_table(table, stream, compression=COMPRESSION)
+        pq.write_table(table, stream, compression=COMPRESSION, write_page_checksum=True)
     return path

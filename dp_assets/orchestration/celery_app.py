@@ -128,19 +128,20 @@ def execute_delivered(
     if not lease.claim():
         logger.warning("run %s is left alone: another worker has it", run_id)
         return 0
-    # Between the look and the claim another worker may have executed and released it.
-    run = instance.get_run_by_id(run_id)
-    if run is None or run.status not in WAITING:
-        lease.release()
-        return 0
-    instance.add_run_tags(run_id, {WORKER_TAG: worker})
-    heartbeat = Heartbeat(lease, lambda: _is_over(instance, run_id), _end_this_process)
+    # Whatever happens from here on, the lease is given back: another delivery would find it taken.
     try:
-        with heartbeat.beating(), _interruptible():
-            return execute()
-    except Exception as error:
-        _report(instance, run, worker, error)
-        raise
+        # Between the look and the claim another worker may have executed and released it.
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.status not in WAITING:
+            return 0
+        instance.add_run_tags(run_id, {WORKER_TAG: worker})
+        heartbeat = Heartbeat(lease, lambda: _is_over(instance, run_id), _end_this_process)
+        try:
+            with heartbeat.beating(), _interruptible():
+                return execute()
+        except Exception as error:
+            _report(instance, run, worker, error)
+            raise
     finally:
         # While Redis is away the lease runs out by itself.
         with suppress(redis.RedisError):

@@ -115,11 +115,13 @@ class ClusterRunLauncher(CeleryRunLauncher):
         run = self._instance.get_run_by_id(run_id)
         if run is None or run.is_finished:
             return False
+        if run.status is not DagsterRunStatus.CANCELING:
+            # Else the run would say that it failed, and be started again.
+            self._instance.report_run_canceling(run)
+            run = check.not_none(self._instance.get_run_by_id(run_id))
         if DAGSTER_CELERY_TASK_ID_TAG in run.tags:
             super().terminate(run_id)
-        if run.status in (DagsterRunStatus.CANCELING, DagsterRunStatus.STARTING) and not self._is_held(
-            run_id
-        ):
+        if not self._is_held(run_id):
             # It waits in Redis: the worker that gets it leaves it alone.
             self._instance.report_run_canceled(run)
         return True

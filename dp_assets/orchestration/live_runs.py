@@ -96,10 +96,14 @@ def mark_of(instance: DagsterInstance, run_id: str) -> Mark:
 
 
 def forget_finished(instance: DagsterInstance) -> None:
-    """Remove the marks of runs that are over or deleted."""
+    """Remove the marks of runs that are over or deleted; what a process still holds is its own.
+
+    A run is marked before it is recorded, and its process may outlive the record of its end.
+    """
     for run_id in {file.stem for file in _folder(instance).glob("*.*")}:
         run = instance.get_run_by_id(run_id)
-        if run is None or run.is_finished:
+        is_over = run is None or run.is_finished
+        if is_over and (run_id in _held or mark_of(instance, run_id).held is not Held.YES):
             _forget(instance, run_id)
 
 

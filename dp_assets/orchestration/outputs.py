@@ -22,6 +22,7 @@ class Output:
     Attributes
     ----------
     held : what is to be held until the output is published: the lock of the work folder it is made from.
+        Nothing where the published result is kept. The IO manager lets go of it, or whoever drops the output.
     """
 
     held: ExitStack = field(default_factory=ExitStack)

@@ -143,6 +143,8 @@ class Heartbeat:
         except redis.RedisError as error:
             # Redis restarts: the next beat tries again, and run monitoring cannot look meanwhile either.
             logger.warning("no sign of life could be given for this run: %s", type(error).__name__)
+        except Exception as error:  # a heart that stops would have a living run called lost
+            logger.warning("the sign of life failed: %s: %s", type(error).__name__, error)
         try:
             over = self._is_over()
         except Exception as error:  # any failure of the database: not a reason to stop computing

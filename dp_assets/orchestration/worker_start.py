@@ -88,7 +88,7 @@ def _launcher(home: Path) -> "ClusterRunLauncher":
     from dagster._core.errors import DagsterInvalidConfigError
     from dagster._core.instance import InstanceRef
     from dagster_postgres.utils import DagsterPostgresException
-    from sqlalchemy.exc import OperationalError
+    from sqlalchemy.exc import ArgumentError, OperationalError
 
     from dp_assets.orchestration.cluster_launcher import ClusterRunLauncher
 
@@ -109,6 +109,15 @@ def _launcher(home: Path) -> "ClusterRunLauncher":
             where=f"{home / INSTANCE_FILE}: storage.postgres",
             remedy="start the server, or correct the URL, its user and password (their environment variable)",
         ) from error
+    except (ArgumentError, ValueError, ModuleNotFoundError) as error:
+        # Not with the error's own words: they repeat pieces of the URL.
+        raise ClusterError(
+            f"a URL of PostgreSQL or Redis cannot be used ({type(error).__name__})",
+            where=str(home / INSTANCE_FILE),
+            remedy="write postgresql+psycopg2://USER:PASSWORD@HOST:PORT/DATABASE and "
+            "redis://:PASSWORD@HOST:PORT/0, with special characters as %XX (their environment "
+            "variables)",
+        ) from None
     if not isinstance(launcher, ClusterRunLauncher):
         raise ClusterError(
             f"its run launcher is {type(launcher).__name__}, which gives workers nothing to do",
@@ -135,6 +144,13 @@ def _require_redis(launcher: "ClusterRunLauncher") -> None:
     for url in filter(None, (launcher.broker, launcher.backend)):
         try:
             redis.Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5).ping()
+        except ValueError:
+            raise ClusterError(
+                "the URL of Redis cannot be used",
+                where="run_launcher.config.broker, backend",
+                remedy="write redis://:PASSWORD@HOST:PORT/0, special characters of the password as %XX (its "
+                "environment variable)",
+            ) from None
         except redis.RedisError as error:
             parts = parse_url(url)
             place = f"{parts.get('host', 'localhost')}:{parts.get('port', 6379)}"

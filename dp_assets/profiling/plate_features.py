@@ -79,6 +79,8 @@ def extract_plate(
     failures = [*failures_of(plan.sites), *unread]
     bad = {(failure.well, failure.site) for failure in unread}
     finished = [site for site in with_cells if (site.well, site.site) not in bad]
+    if not finished and unread:
+        on_bad_site = "fail"
     refuse_failures(failures, plate=plan.sites[0].plate, finished=len(finished), on_bad_site=on_bad_site)
     names = plan.feature_names(extractor.dimension)
     identity = [pa.field(name, pa.string()) for name in (PLATE, WELL, SITE, CELL)]

@@ -55,7 +55,7 @@ class CropStore:
             raise StoreError(
                 f"the crop store is written with codec {folder.manifest.get('codec')!r}; expected {CODEC!r}",
                 where=str(path),
-                remedy="materialize the single_cells asset of this plate again",
+                remedy="materialize single_cells of this plate again (imported crops: import them again)",
             )
         return cls(folder)
 

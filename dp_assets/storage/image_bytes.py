@@ -9,7 +9,7 @@ from typing import IO, Literal
 
 from upath import UPath
 
-from dp_assets.config.errors import ImageChangedError, ImageFileError, StoreAccessError
+from dp_assets.config.errors import ContentChangedError, ImageFileError, StoreAccessError, StoreError
 from dp_assets.storage.allowed_paths import is_special
 from dp_assets.storage.fingerprints import fingerprint_bytes, fingerprint_stream
 from dp_assets.storage.remote import open_stored
@@ -22,7 +22,6 @@ IN_MEMORY = 2**26
 """Files up to this many bytes are read at once; of larger ones (stacks) only the parts that are asked for."""
 
 CONVERT = "export one grey image per channel, 8 or 16 bits unsigned, as TIFF or PNG"
-INSPECT_AGAIN = "materialize plate_images of this plate again"
 REPLACE = "copy the file again from the microscope or the archive"
 
 _START = 64
@@ -71,12 +70,10 @@ class ImageBytes:
         return fingerprint_stream(self.stream)
 
     def require(self, content: str) -> None:
-        """Raise ImageFileError unless the bytes have this fingerprint ("" is any).
-
-        Large files, of which only parts are read, are not looked at.
-        """
-        if content and self.is_in_memory and self.fingerprint() != content:
-            raise changed_since(self.where)
+        """Raise ContentChangedError unless the bytes have this fingerprint ("" is any)."""
+        if content and self.fingerprint() != content:
+            raise content_changed(self.where)
+        self.stream.seek(0)
 
     def all(self) -> bytes:
         """All bytes, in memory."""
@@ -172,11 +169,13 @@ def check_size(height: int, width: int, where: str, maximum_pixels: int) -> None
         )
 
 
-def changed_since(where: str) -> ImageChangedError:
-    """A file is not what it was when it was inspected."""
-    # The remedy stands in the first part, too: of a site that failed no more is kept.
-    what = f"the file has changed since plate_images was made ({INSPECT_AGAIN})"
-    return ImageChangedError(what, where=where, remedy=INSPECT_AGAIN)
+def content_changed(where: str, asset: str = "plate_images") -> ContentChangedError:
+    """A file is not what it was when an asset inspected it: not the fault of a site, nor of its image."""
+    return ContentChangedError(
+        f"the file has changed since {asset} was made (or an earlier version of this program made it)",
+        where=where,
+        remedy=f"materialize {asset} of this plate again, then go on; nothing that is finished is lost",
+    )
 
 
 @contextmanager
@@ -187,7 +186,7 @@ def blaming_the_file(what: str, where: str) -> Iterator[None]:
     """
     try:
         yield
-    except (ImageFileError, StoreAccessError, MemoryError):
+    except (ImageFileError, StoreError, StoreAccessError, MemoryError):
         raise
     except Exception as error:
         raise ImageFileError(f"{what} ({error})", where=where, remedy=REPLACE) from error

@@ -8,12 +8,13 @@ import numpy as np
 import pyarrow as pa
 from upath import UPath
 
-from dp_assets.config.errors import ImageChangedError, ImageFileError, Problem, StoreError
+from dp_assets.config.errors import ContentChangedError, ImageFileError, Problem, StoreError
 from dp_assets.storage.derived_names import derived_names
-from dp_assets.storage.image_bytes import INSPECT_AGAIN
+from dp_assets.storage.image_bytes import content_changed
 from dp_assets.storage.image_planes import WHOLE_FILE, PlaneSelection, split_plane
 from dp_assets.storage.images import DEFAULT_MAXIMUM_PIXELS, read_image
 from dp_assets.storage.plane_files import read_planes
+from dp_assets.storage.remote import forget_copy
 from dp_assets.storage.schemas import SITE, WELL
 
 
@@ -68,23 +69,32 @@ class ImageSite:
 
         Raises
         ------
-        ImageFileError : a file is missing or damaged, of other content or size than when it was inspected,
-            or the channels differ in size or type.
-        StoreError : the same, of images that an asset made.
+        ImageFileError : a file is missing or damaged, or the channels differ in size or type.
+        ContentChangedError : a file is of other content or size than when it was inspected; of images that
+            an asset made, also when it is missing.
         """
         try:
-            return self._read(maximum_pixels)
-        except ImageFileError as error:
-            if not self.made_by:
+            return self._read_again_if_copied(maximum_pixels)
+        except (ContentChangedError, ImageFileError) as error:
+            is_missing = isinstance(error.__cause__, FileNotFoundError)
+            if not self.made_by or not (isinstance(error, ContentChangedError) or is_missing):
                 raise
-            found = error.problems[0].what
-            if isinstance(error, ImageChangedError):
-                found = "its content is another"
-            raise StoreError(
-                f"an image of site {self.key} was damaged after it was written: {found}",
+            found = "is missing" if is_missing else "is not the one that was written"
+            raise ContentChangedError(
+                f"an image of site {self.key} {found}",
                 where=error.problems[0].where,
                 remedy=f"materialize {self.made_by} of plate {self.plate} again with `force: true` (--force)",
             ) from error
+
+    def _read_again_if_copied(self, maximum_pixels: int) -> np.ndarray:
+        """The images; once more from the store where what differs may be this machine's copies."""
+        try:
+            return self._read(maximum_pixels)
+        except ContentChangedError:
+            copies = [image for image in dict.fromkeys(self.images) if forget_copy(image)]
+            if not copies:
+                raise
+        return self._read(maximum_pixels)
 
     def _read(self, maximum_pixels: int) -> np.ndarray:
         planes = self._planes(maximum_pixels)
@@ -98,12 +108,7 @@ class ImageSite:
                     remedy="export all channels of a site with the same size and bit depth",
                 )
         if self.array_shape is not None and first.shape != self.array_shape:
-            raise ImageFileError(
-                f"the image is {_described(first)}; it was {self.array_shape[0]} x {self.array_shape[1]} "
-                f"when plate_images was made ({INSPECT_AGAIN})",
-                where=str(self.images[0]),
-                remedy=INSPECT_AGAIN,
-            )
+            raise content_changed(str(self.images[0]))
         return np.stack(planes, axis=-1)
 
     def _planes(self, maximum_pixels: int) -> list[np.ndarray]:

@@ -69,7 +69,8 @@ def read_image(
     Raises
     ------
     ImageFileError : the file is missing, empty, cut off, damaged, of another format, in colour, of several
-        pages, neither 8 nor 16 bits unsigned, larger than `maximum_pixels`, or of other content.
+        pages, neither 8 nor 16 bits unsigned, or larger than `maximum_pixels`.
+    ContentChangedError : its content is another.
     """
     with open_image(path) as source:
         source.require(content)

@@ -122,7 +122,7 @@ def _read_parquet_strings(path: Path | UPath) -> pd.DataFrame:
     with path.open("rb") as stream:
         try:
             # The metadata that pandas adds would turn columns into row labels.
-            frame = pq.read_table(stream).to_pandas(ignore_metadata=True)
+            frame = pq.read_table(stream, page_checksum_verification=True).to_pandas(ignore_metadata=True)
         except (pa.ArrowException, OSError) as error:
             raise ImageIndexError(
                 f"the index cannot be read: {error}",

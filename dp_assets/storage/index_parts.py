@@ -164,7 +164,7 @@ def _extended(index: Path | UPath, new: pd.DataFrame) -> bytes:
 
 
 def _extended_parquet(old: bytes, new: pd.DataFrame, where: str) -> bytes:
-    table = pq.read_table(io.BytesIO(old))
+    table = pq.read_table(io.BytesIO(old), page_checksum_verification=True)
     names = [name for name in table.column_names if name in new.columns]
     table = table.select(names)
     columns = []
@@ -181,7 +181,7 @@ def _extended_parquet(old: bytes, new: pd.DataFrame, where: str) -> bytes:
             ) from error
     added = pa.Table.from_arrays(columns, schema=table.schema)
     stream = io.BytesIO()
-    pq.write_table(pa.concat_tables([table, added]), stream)
+    pq.write_table(pa.concat_tables([table, added]), stream, write_page_checksum=True)
     return stream.getvalue()
 
 

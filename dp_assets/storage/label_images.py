@@ -17,6 +17,7 @@ from dp_assets.storage.image_bytes import (
     ImageBytes,
     blaming_the_file,
     check_size,
+    content_changed,
     open_image,
 )
 from dp_assets.storage.images import ImageInfo, inspect_image, read_image
@@ -37,13 +38,16 @@ _REPLACE = "export the outlines again from the segmentation program"
 _CONVERT = "save one grey image of outlines or of whole-number labels per field of view, as TIFF or PNG"
 
 
-def read_label_image(path: UPath | Path, maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS) -> np.ndarray:
+def read_label_image(
+    path: UPath | Path, maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS, content: str = ""
+) -> np.ndarray:
     """The values of an outline image or label image.
 
     Parameters
     ----------
     path : TIFF (integers of 8 to 64 bits, whole numbers as floats, one bit) or PNG (1 to 16 bits); one page.
     maximum_pixels : refuse larger images before any memory is taken for them.
+    content : the fingerprint that the file's bytes must have; "" for any.
 
     Returns
     -------
@@ -53,8 +57,12 @@ def read_label_image(path: UPath | Path, maximum_pixels: int = DEFAULT_MAXIMUM_P
     ------
     ImageFileError : the file is missing, cut off, damaged, in colour, of several pages, larger than
         `maximum_pixels`, or holds values that are no labels.
+    ContentChangedError : its content is another.
     """
     with open_image(path) as source:
+        if content and source.fingerprint() != content:
+            raise content_changed(source.where, "plate_outlines")
+        source.stream.seek(0)
         if _is_small_png(source):
             _inspect_png(source, maximum_pixels)
             with blaming_the_file(DAMAGED_PIXELS, source.where):

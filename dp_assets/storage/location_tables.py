@@ -153,7 +153,7 @@ def _parts(
         return
     with path.open("rb") as stream:
         try:
-            file = pq.ParquetFile(stream)
+            file = pq.ParquetFile(stream, page_checksum_verification=True)
             first = 1
             for group in range(file.num_row_groups):
                 rows = np.arange(file.metadata.row_group(group).num_rows)

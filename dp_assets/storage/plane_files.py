@@ -10,8 +10,7 @@ from upath import UPath
 from dp_assets.config.errors import ImageFileError
 from dp_assets.storage.image_bytes import (
     DEFAULT_MAXIMUM_PIXELS,
-    INSPECT_AGAIN,
-    changed_since,
+    content_changed,
     open_image,
     refuse_other_formats,
 )
@@ -83,7 +82,8 @@ def read_planes(
 
     Raises
     ------
-    ImageFileError : the file is missing or damaged, or its planes are others than they were.
+    ImageFileError : the file is missing or damaged, or does not have such a plane (any more).
+    ContentChangedError : the content of a plane is another.
     """
     with _opened_stack(path, maximum_pixels) as stack:
         planes = [
@@ -91,7 +91,7 @@ def read_planes(
         ]
         for plane, content in zip(planes, contents, strict=False):
             if content and stack.content(plane) not in (None, content):
-                raise changed_since(stack.where)
+                raise content_changed(stack.where)
         return [read_plane(stack, plane, maximum_pixels) for plane in planes]
 
 
@@ -112,7 +112,7 @@ def _opened_stack(path: UPath | Path, maximum_pixels: int) -> Iterator[PlaneStac
             raise ImageFileError(
                 "the file is a PNG, which has one plane",
                 where=source.where,
-                remedy=INSPECT_AGAIN,
+                remedy="materialize plate_images of this plate again: it names a plane of the file",
             )
         with open_tiff(source) as tiff:
             yield TiffStack(tiff, source, maximum_pixels)

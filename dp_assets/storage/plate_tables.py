@@ -38,6 +38,9 @@ from dp_assets.storage.schemas import (
 from dp_assets.storage.site_files import describe_file, files_of_site
 from dp_assets.storage.tables import with_provenance
 
+VERSION = "2"
+"""Of `plate_images`: fingerprints of files are BLAKE3."""
+
 Progress = Callable[[int, int], None]
 
 

@@ -86,6 +86,15 @@ class ReadCache:
             self._give_up(error)
         return None
 
+    def forget(self, path: UPath) -> bool:
+        """Remove the copy of an object; whether there was one."""
+        version = path.path if is_of_a_version(path) else _version(path)[0]
+        digest = fingerprint_bytes(f"{path.protocol}://{version}".encode())
+        entries = list((self.folder / digest[:2]).glob(f"{digest}-*"))
+        for entry in entries:
+            entry.unlink(missing_ok=True)
+        return bool(entries)
+
     def _opened(self, path: UPath) -> IO[bytes] | None:
         version, size = (path.path, None) if is_of_a_version(path) else _version(path)
         digest = fingerprint_bytes(f"{path.protocol}://{version}".encode())

@@ -90,6 +90,14 @@ def cached(path: UPath) -> IO[bytes] | None:
     return None if side is None or side.cache is None else side.cache.open(path)
 
 
+def forget_copy(path: Path | UPath) -> bool:
+    """Remove this machine's copy of an object, so that it is fetched again; whether there was one."""
+    if is_local(path):
+        return False
+    side = local_side(UPath(path))
+    return side is not None and side.cache is not None and side.cache.forget(UPath(path))
+
+
 class _Watched(io.RawIOBase):
     """An object that is read piece by piece; what the store refuses meanwhile is said as such."""
 

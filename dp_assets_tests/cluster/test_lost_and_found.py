@@ -201,17 +201,17 @@ def test_a_run_can_be_stopped(installation: Installation, instance: DagsterInsta
     launch(installation, "cpu", 0.1)
     wait_for(instance, DagsterRunStatus.STARTING)
     waiting = the_run(instance)
-    instance.report_run_canceling(waiting)
     assert instance.run_launcher.terminate(waiting.run_id)
     assert the_run(instance).status == DagsterRunStatus.CANCELED
     installation.worker("machine_1", "cpu")
     launch(installation, "cpu", 120)
     wait_until(lambda: begun(installation, "on_a_cpu"), "the asset is at work", PATIENCE)
     running = instance.get_runs()[0]
-    instance.report_run_canceling(running)
     assert instance.run_launcher.terminate(running.run_id)
     wait_for(instance, DagsterRunStatus.CANCELED, of=lambda i: i.get_runs()[0])
-    assert log_of(installation, "on_a_cpu") == ["began"]
+    time.sleep(10)
+    assert log_of(installation, "on_a_cpu") == ["began"], "it was started again"
+    assert instance.get_runs_count() == 2
 
 
 def test_a_run_that_is_delivered_while_the_database_is_away_is_executed_later(

@@ -49,9 +49,11 @@ def killed_after(root: Path, seconds: float, *arguments: str) -> bool:
     )
     deadline = time.monotonic() + PATIENCE_SECONDS
     while process.poll() is None:
-        if computed_by(process.pid) > seconds or time.monotonic() > deadline:
+        hangs = time.monotonic() > deadline
+        if hangs or computed_by(process.pid) > seconds:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
+            assert not hangs, "the run does not come to an end"
             return True
         time.sleep(0.01)
     assert process.returncode == 0, "the run failed instead of going on"

@@ -286,6 +286,6 @@ def site_of(shape: tuple[int, int]) -> ImageSite:
 
 def test_an_outline_image_that_changed_its_size(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "a.tif", np.zeros((20, 30), np.uint16))
-    masks = PlateMasks({("A01", "1"): SiteOutlines(tmp_path / "a.tif", "f")})
+    masks = PlateMasks({("A01", "1"): SiteOutlines(tmp_path / "a.tif", "")})
     with pytest.raises(ImageFileError, match=r"20 x 30; expected 30 x 20"):
         masks.windows(site_of((30, 20)), np.zeros((1, 2)), np.zeros((1, 2), int), 4, (30, 20), 10**6)

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from upath import UPath
 
-from dp_assets.config.errors import ImageFileError, StoreError
+from dp_assets.config.errors import ContentChangedError, ImageFileError, StoreError
 from dp_assets.imaging.compression import compress_channel
 from dp_assets.imaging.illumination import IlluminationAccumulator
 from dp_assets.imaging.plate_compression import (
@@ -28,7 +28,7 @@ from dp_assets.storage.image_codecs import CODECS, Codec, ending
 from dp_assets.storage.image_sites import ImageSite, SiteFailure
 from dp_assets.storage.work import RECORD, WorkFolder
 from dp_assets_tests.golden_stages import PLATES, prepared
-from dp_assets_tests.image_changes import brighten, overwrite, site_pixels, tear
+from dp_assets_tests.image_changes import brighten, overwrite, site_pixels, tear, unchecked
 from dp_assets_tests.made_plates import PLATE, KilledError, MadePlate, ProgressLog, options, tiny_plate
 from dp_assets_tests.read_counting import count_reads
 
@@ -173,10 +173,10 @@ def test_a_compressed_image_that_is_cut_off_is_named(plate: MadePlate, tmp_path:
     site = compressed_sites(folder, plate.sites())[1]
     whole = site.images[1].read_bytes()
     site.images[1].write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(StoreError, match=f"{site.images[1].name}.*its content is another"):
+    with pytest.raises(StoreError, match=f"{site.images[1].name}.*is not the one that was written"):
         site.read()
     site.images[1].unlink()
-    with pytest.raises(StoreError, match=r"does not exist\n.*compressed_images of plate"):
+    with pytest.raises(StoreError, match=r"is missing\n.*compressed_images of plate"):
         site.read()
 
 
@@ -248,7 +248,7 @@ def test_a_changed_setting_changes_every_sites_fingerprint(plate: MadePlate, cha
 def test_a_torn_site_fails_the_plate_and_keeps_the_others(
     plate: MadePlate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plan = plan_of(plate.sites())
+    plan = plan_of(unchecked(plate.sites()))
     whole = plan.sites[1].images[0].read_bytes()
     tear(plan.sites[1])
     with pytest.raises(ImageFileError, match="well A02, site 1") as caught:
@@ -261,7 +261,7 @@ def test_a_torn_site_fails_the_plate_and_keeps_the_others(
 
 
 def test_a_torn_site_may_be_left_out(plate: MadePlate, tmp_path: Path) -> None:
-    plan = plan_of(plate.sites())
+    plan = plan_of(unchecked(plate.sites()))
     tear(plan.sites[1])
     writer, [failure] = compress(plan, tmp_path / "w", on_bad_site="skip")
     assert failure.well == "A02"
@@ -285,13 +285,24 @@ def test_a_site_known_to_be_bad_does_not_make_the_plate_incomplete(plate: MadePl
     assert [site.problem is None for site in compressed_sites(folder, plan.sites)] == [False, *[True] * 4]
 
 
-def test_an_image_that_changed_its_size_fails_alone(plate: MadePlate, tmp_path: Path) -> None:
+@pytest.mark.parametrize("on_bad_site", ["fail", "skip"])
+def test_an_image_that_changed_is_no_bad_site(plate: MadePlate, tmp_path: Path, on_bad_site: str) -> None:
+    """It may be a good one: it is never left out, and the others are kept."""
     plan = plan_of(plate.sites())
     for path in plan.sites[4].images:
         overwrite(path, np.zeros((80, 64), np.uint16))
-    _, [failure] = compress(plan, tmp_path / "w", on_bad_site="skip")
-    assert failure.well == "A05"
-    assert "has changed since plate_images was made" in failure.problem
+    with pytest.raises(ContentChangedError, match="has changed since plate_images") as caught:
+        compress(plan, tmp_path / "w", on_bad_site=on_bad_site)
+    assert "materialize plate_images" in caught.value.problems[0].remedy
+    assert any((tmp_path / "w").glob("parts/*.unit"))
+
+
+def test_a_plate_of_which_no_site_can_be_read_is_never_published(plate: MadePlate, tmp_path: Path) -> None:
+    plan = plan_of(unchecked(plate.sites()))
+    for site in plan.sites:
+        tear(site)
+    with pytest.raises(ImageFileError, match="5 problems"):
+        compress(plan, tmp_path / "w", on_bad_site="skip")
 
 
 def test_a_dark_image_is_recorded_as_flat(plate: MadePlate, tmp_path: Path) -> None:

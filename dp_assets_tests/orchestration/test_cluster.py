@@ -236,6 +236,25 @@ def test_a_run_that_cannot_begin_fails_instead_of_waiting_for_ever() -> None:
     signal.signal(signal.SIGTERM, handler)
 
 
+def test_a_lease_is_given_back_when_the_database_goes_away_behind_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store, executed = MadeUpRedis(), list[str]()
+
+    def away(*_: object) -> None:
+        raise OperationalError("connect", {}, ConnectionError("refused"))
+
+    with DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(nothing, status=DagsterRunStatus.STARTING)
+        with monkeypatch.context() as patch:
+            patch.setattr(instance, "add_run_tags", away)
+            with pytest.raises(OperationalError):
+                delivered(instance, store, run, executed)
+        assert store.values == {}
+        assert delivered(instance, store, run, executed) == 0
+        assert executed == [run.run_id]
+
+
 def test_a_run_is_delivered_again_when_the_database_was_away(monkeypatch: pytest.MonkeyPatch) -> None:
     tried = []
 
@@ -368,6 +387,12 @@ def test_a_worker_says_what_it_lacks(tiny: Workshop, tmp_path: Path, monkeypatch
     refused = said()
     assert "PostgreSQL does not answer" in refused
     assert "hidden" not in refused
+    for url in ("postgresql://user:hid/den@127.0.0.1:1/dagster", "postgresql+psycopg2://user:hidden@x:y/d"):
+        monkeypatch.setenv("DP_POSTGRES_URL", url)
+        refused = said()
+        assert "a URL of PostgreSQL or Redis cannot be used" in refused
+        assert "hid" not in refused
+        assert "Traceback" not in refused
     # With a database that answers, Redis is the next thing missing.
     settings = yaml.safe_load(SHIPPED.read_text())
     del settings["storage"]
@@ -375,5 +400,9 @@ def test_a_worker_says_what_it_lacks(tiny: Workshop, tmp_path: Path, monkeypatch
     refused = said()
     assert "Redis does not answer at 127.0.0.1:1" in refused
     assert "hidden" not in refused
+    monkeypatch.setenv("DP_BROKER_URL", "redis://:hid/den@127.0.0.1:1/0")
+    refused = said()
+    assert "Redis cannot be used" in refused
+    assert "hid" not in refused
     monkeypatch.setattr("dp_assets.orchestration.worker_start.LIBRARIES", ("celery", "no_such_library"))
     assert 'pip install "dp-assets[cluster]"' in said()

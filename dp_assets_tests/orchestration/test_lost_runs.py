@@ -22,7 +22,7 @@ from dagster._daemon.monitoring.run_monitoring import execute_run_monitoring_ite
 from dp_assets.orchestration import launcher as launcher_module
 from dp_assets.orchestration.doctor import examine
 from dp_assets.orchestration.launcher import CheckedLocalRunLauncher
-from dp_assets.orchestration.live_runs import FOLDER, live
+from dp_assets.orchestration.live_runs import FOLDER, Held, forget_finished, live, mark_of
 from dp_assets.orchestration.lost_runs import Process, lost_runs, release_lost_runs, run_process
 from dp_assets.orchestration.project_setup import set_up_project
 from dp_assets_tests.orchestration.materializing import Workshop
@@ -165,6 +165,15 @@ def test_the_clock_does_not_count(
         monkeypatch.setattr(time, "time", lambda: true_time() - seconds)  # noqa: B023
         assert check(run).status is WorkerStatus.NOT_FOUND
     assert release_lost_runs(instance) == [run.run_id]
+
+
+def test_what_another_process_holds_is_not_forgotten(instance: DagsterInstance, executing: Executing) -> None:
+    """Not even when the run is not recorded yet, or already said to be over."""
+    run = started_run(instance)
+    executing(run)
+    instance.delete_run(run.run_id)
+    forget_finished(instance)
+    assert mark_of(instance, run.run_id).held is Held.YES
 
 
 def test_the_run_of_this_process_is_alive_while_it_lasts(instance: DagsterInstance) -> None:

@@ -135,6 +135,18 @@ def test_what_full_images_cannot_have(
     assert said in caplog.text
 
 
+def test_outlines_that_changed_after_their_inspection_are_not_taken_for_what_they_were(
+    masked: Workshop,
+) -> None:
+    assert make_masked(masked).succeeded
+    path = outline_file(masked, "A02")
+    tifffile.imwrite(path, np.where(tifffile.imread(path) == 2, 0, tifffile.imread(path)))
+    run = masked.make(MASKED, plate=PLATE, force=True)
+    assert not run.succeeded
+    assert "since plate_outlines was made" in run.message
+    assert "materialize plate_outlines" in run.message
+
+
 def test_masked_cells_and_a_changed_outline(masked: Workshop) -> None:
     first = make_masked(masked)
     assert first.succeeded, first.failures

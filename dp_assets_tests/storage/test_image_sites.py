@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 import tifffile
 
-from dp_assets.config.errors import ImageFileError, StoreError
+from dp_assets.config.errors import ContentChangedError, ImageFileError, StoreError
 from dp_assets.storage.image_sites import (
     ImageSite,
     SiteFailure,
@@ -60,9 +60,9 @@ def test_channels_of_different_size_or_type(tmp_path: Path, second: np.ndarray, 
 
 def test_an_image_that_changed_its_size(tmp_path: Path) -> None:
     site = site_of(tmp_path, [plane(1, (8, 5)), plane(2, (8, 5))], array_shape=(4, 5))
-    with pytest.raises(ImageFileError, match="8 x 5 uint16; it was 4 x 5 when") as caught:
+    with pytest.raises(ContentChangedError, match="has changed since plate_images") as caught:
         site.read()
-    assert "plate_images" in caught.value.problems[0].remedy
+    assert "materialize plate_images" in caught.value.problems[0].remedy
 
 
 def test_missing_and_too_large_images(tmp_path: Path) -> None:

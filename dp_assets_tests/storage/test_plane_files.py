@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from upath import UPath
 
-from dp_assets.config.errors import ImageFileError
+from dp_assets.config.errors import ContentChangedError, ImageFileError
 from dp_assets.storage import image_bytes
 from dp_assets.storage.image_planes import PlaneSelection, split_plane
 from dp_assets.storage.images import ImageInfo, inspect_image, read_image
@@ -443,6 +443,36 @@ def test_fingerprints_follow_the_content(tmp_path: Path) -> None:
     data[offset] ^= 1
     tiff.write_bytes(data)
     assert not set(before[0]) & set(fingerprints(tiff))
+
+
+def test_planes_are_read_only_while_they_are_what_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = stack(3, 40, 40)
+    tiff = write_ome_tiff(tmp_path / "a.ome.tif", pixels)
+    group = write_zarr_image(tmp_path / "p.zarr/A/1/0", pixels, chunks=(1, 20, 20))
+    for path in (tiff, group):
+        known = fingerprints(path)
+        wanted = [split_plane(f"x#c={number}")[1] for number in (2, 0)]
+        found = read_planes(path, wanted, contents=[known[2], known[0]])
+        np.testing.assert_array_equal(found, pixels[[2, 0]])
+        with pytest.raises(ContentChangedError, match="since plate_images was made"):
+            read_planes(path, wanted, contents=[known[2], known[1]])
+    # Of a large file no more is read than the planes: nothing is known of its content.
+    monkeypatch.setattr(image_bytes, "IN_MEMORY", 1000)
+    np.testing.assert_array_equal(read_planes(tiff, wanted, contents=["other", "other"]), pixels[[2, 0]])
+
+
+def test_a_large_image_is_read_only_while_it_is_what_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels = stack(1, 64, 64)[0]
+    tifffile.imwrite(tmp_path / "b.tif", pixels)
+    known = inspect_image(tmp_path / "b.tif").fingerprint
+    monkeypatch.setattr(image_bytes, "IN_MEMORY", 1000)
+    np.testing.assert_array_equal(read_image(tmp_path / "b.tif", content=known), pixels)
+    with pytest.raises(ContentChangedError):
+        read_image(tmp_path / "b.tif", content="other")
 
 
 def test_a_projection_has_a_fingerprint_of_its_own(tmp_path: Path) -> None:

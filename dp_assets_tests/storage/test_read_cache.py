@@ -4,14 +4,19 @@ import errno
 import logging
 import os
 import threading
+from dataclasses import replace
 from pathlib import Path
 
+import imagecodecs
+import numpy as np
 import pytest
 from upath import UPath
 
-from dp_assets.config.errors import StoreAccessError
+from dp_assets.config.errors import ContentChangedError, StoreAccessError
 from dp_assets.storage import read_cache
 from dp_assets.storage.folders import FolderWriter, open_folder, publish_folder
+from dp_assets.storage.image_sites import ImageSite
+from dp_assets.storage.images import inspect_image
 from dp_assets.storage.layout import CacheSettings, ProjectLayout
 from dp_assets.storage.read_cache import ReadCache
 from dp_assets.storage.remote import LocalSide, make_known, open_stored
@@ -172,6 +177,26 @@ def test_a_full_disk_is_said_once_and_does_not_matter(
     assert len([record for record in caplog.records if "cannot be used" in record.message]) == 1
     assert side.cache is not None
     assert entries(side.cache) == []
+
+
+def test_a_damaged_copy_is_fetched_again_and_a_changed_image_is_not_believed(
+    place: UPath, tmp_path: Path
+) -> None:
+    side = LocalSide(tmp_path / "uploads", ReadCache(tmp_path / "cache", 10**6))
+    make_known(place, side)
+    pixels = np.arange(20, dtype=np.uint16).reshape(4, 5)
+    path = place / "1.png"
+    path.write_bytes(imagecodecs.png_encode(pixels))
+    known = inspect_image(path).fingerprint
+    site = ImageSite("P", "A01", "1", (4, 5), (path,), (known,), ("1.png",), contents=(known,))
+    assert side.cache is not None
+    (copy,) = entries(side.cache)
+    data = bytearray(copy.read_bytes())
+    data[-20] ^= 1
+    copy.write_bytes(data)
+    np.testing.assert_array_equal(site.read()[:, :, 0], pixels)
+    with pytest.raises(ContentChangedError):
+        replace(site, contents=("other",)).read()
 
 
 def test_a_refusing_store_is_not_taken_for_a_full_disk(

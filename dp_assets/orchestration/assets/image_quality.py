@@ -85,17 +85,17 @@ def image_quality_asset(channels: tuple[str, ...], rules: ChecksSettings) -> dg.
                 sites_check(failures),
                 *image_checks(rules, plate, quality, _earlier_plates(context, project)),
             ]
-            until_published = held.pop_all()
-        # The work folder holds the finished sites until the table is published.
-        clear = project.work(context).clear
+            # The work folder holds the finished sites until the table is published.
+            clear = project.work(context).clear
 
-        def describe(_: StoredTable) -> Metadata:
-            if made is not None:
-                clear()
-            return {**_facts(plate, quality), **unchanged(made is not None), **failure_table(failures)}
+            def describe(_: StoredTable) -> Metadata:
+                if made is not None:
+                    clear()
+                return {**_facts(plate, quality), **unchanged(made is not None), **failure_table(failures)}
 
+            output = TableOutput(made, describe, held=held.pop_all())
         return dg.MaterializeResult(
-            value=TableOutput(made, describe, held=until_published),
+            value=output,
             data_version=dg.DataVersion(facts["fingerprint"]),
             check_results=found,
         )

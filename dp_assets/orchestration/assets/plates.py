@@ -35,6 +35,7 @@ from dp_assets.orchestration.results import (
     table_checks,
 )
 from dp_assets.orchestration.user_errors import user_errors
+from dp_assets.storage import plate_tables
 from dp_assets.storage.fingerprints import fingerprint
 from dp_assets.storage.image_sites import failures_of, refuse_failures, sites_of_plate
 from dp_assets.storage.index_file import read_index
@@ -125,7 +126,7 @@ def _plate_images(settings: ImagesSettings) -> dg.AssetsDefinition:
         kinds={"parquet"},
         partitions_def=plates,
         io_manager_key="table_io",
-        code_version=settings_digest(settings),
+        code_version=f"{plate_tables.VERSION}-{settings_digest(settings)}",
         check_specs=table_checks(dg.AssetKey("plate_images"), "sites_complete", "configured_size"),
     )
     def plate_images(

@@ -17,6 +17,7 @@ from dp_assets.orchestration.automation.backfill_plan import INDEX, Kind, Planne
 from dp_assets.orchestration.automation.backfill_table import print_plan
 from dp_assets.orchestration.automation.staleness import Staleness
 from dp_assets.orchestration.code_location import definitions_of
+from dp_assets.orchestration.instance import opened_instance
 from dp_assets.orchestration.lanes import project_graph
 from dp_assets.orchestration.progress import listening
 from dp_assets.orchestration.project_resource import ProjectResource
@@ -94,7 +95,7 @@ def looking_on(root: Path) -> Iterator[DagsterInstance]:
     """The project's instance, to be read only; an empty one where there is none yet."""
     home = Path(os.environ.get(HOME_VARIABLE) or ProjectLayout.of(root).dagster_home).resolve()
     is_there = (home / INSTANCE_FILE).exists()
-    with DagsterInstance.from_config(str(home)) if is_there else DagsterInstance.ephemeral() as instance:
+    with opened_instance(home) if is_there else DagsterInstance.ephemeral() as instance:
         yield instance
 
 

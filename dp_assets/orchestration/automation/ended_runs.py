@@ -33,11 +33,19 @@ def outcome_of(instance: DagsterInstance, run_key: str, started_by: str) -> Outc
 
 def outcome_of_run(instance: DagsterInstance, run: dg.DagsterRun) -> Outcome:
     """How a run stands."""
-    if run.status not in FINISHED_STATUSES or run.tags.get(WILL_RETRY) == "true":
+    if run.status not in FINISHED_STATUSES or starts_again(run):
         return Outcome.GOING_ON
     if run.status == dg.DagsterRunStatus.SUCCESS:
         return Outcome.SUCCEEDED
     return Outcome.FAILED if failed_steps(instance, run.run_id) else Outcome.LOST
+
+
+def starts_again(run: dg.DagsterRun) -> bool:
+    """Whether Dagster starts a failed run again by itself.
+
+    It tags runs of a command, too, and then finds that it does not know where they come from.
+    """
+    return run.tags.get(WILL_RETRY) == "true" and run.remote_job_origin is not None
 
 
 def failed_steps(instance: DagsterInstance, run_id: str) -> set[str]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from dp_assets.config.automation import AutomationSettings
-from dp_assets.orchestration.automation.ended_runs import WILL_RETRY
+from dp_assets.orchestration.automation.ended_runs import starts_again
 from dp_assets.orchestration.automation.names import FAILURES, STARTED_BY
 from dp_assets.orchestration.stage_runner import failure_message
 
@@ -103,5 +103,5 @@ def failure_of_run(context: dg.RunFailureSensorContext) -> Failure:
         plate=plate,
         assets=assets,
         started_by=run.tags.get(STARTED_BY, ""),
-        retried=run.tags.get(WILL_RETRY) == "true",
+        retried=starts_again(run),
     )

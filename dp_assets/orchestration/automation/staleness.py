@@ -42,6 +42,7 @@ class Staleness:
         self._instance = instance
         self._graph = graph
         self._resolver = CachingStaleStatusResolver(instance, graph, _Loading(instance))
+        self._wide: dict[dg.AssetKey, tuple[str, ...]] = {}
 
     def reasons(self, key: dg.AssetKey, plate: str | None) -> tuple[str, ...]:
         """Why a result is stale; empty when it is current, or missing."""
@@ -54,10 +55,15 @@ class Staleness:
 
     def _wide_reasons(self, key: dg.AssetKey) -> tuple[str, ...]:
         """What has changed of parents with so many plates that Dagster does not look at them."""
+        if key not in self._wide:
+            self._wide[key] = self._find_wide_reasons(key)
+        return self._wide[key]
+
+    def _find_wide_reasons(self, key: dg.AssetKey) -> tuple[str, ...]:
         found = []
-        for parent in self.parents(key):
-            node = self._graph.get(parent)
-            if node.is_partitioned and is_wide(len(self._instance.get_dynamic_partitions(PLATES))):
+        by_plate = [parent for parent in self.parents(key) if self._graph.get(parent).is_partitioned]
+        if by_plate and is_wide(len(self._instance.get_dynamic_partitions(PLATES))):
+            for parent in by_plate:
                 changed = changed_plates(self._instance, key, parent)
                 if changed:
                     shown = ", ".join(changed[:SHOWN]) + (", ..." if len(changed) > SHOWN else "")

@@ -3,10 +3,14 @@
 import dagster as dg
 from dagster import DagsterInstance
 from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent, DagsterEventType
+from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.storage.dagster_run import DagsterRunStatus
 from dagster._core.test_utils import create_run_for_test
 
 PLATES = ("TINY00001", "TINY00002")
+ORIGIN = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("dp_assets"), "repository").get_job_origin(
+    "prepare"
+)
 
 
 def key(name: str) -> dg.AssetKey:
@@ -33,13 +37,24 @@ def planned_run(
     names: tuple[str, ...],
     plate: str | None,
     status: DagsterRunStatus,
+    *,
+    launched: bool = False,
     **tags: str,
 ) -> dg.DagsterRun:
-    """A run that was to make some assets and ended, or has not; it says nothing about why."""
+    """A run that was to make some assets and ended, or has not; it says nothing about why.
+
+    Parameters
+    ----------
+    launched : by Dagster, which knows where it comes from; else by a command.
+    """
     partition = {"dagster/partition": plate} if plate else {}
     keys = [key(name) for name in names]
     run = create_run_for_test(
-        instance, job_name="prepare", tags={**partition, **tags}, asset_selection=frozenset(keys)
+        instance,
+        job_name="prepare",
+        tags={**partition, **tags},
+        asset_selection=frozenset(keys),
+        remote_job_origin=ORIGIN if launched else None,
     )
     for asset in keys:
         event = DagsterEvent.build_asset_materialization_planned_event(

@@ -162,8 +162,11 @@ def test_what_was_killed_is_asked_for_again_the_next_night(nights: Nights) -> No
     assert nights.at(2, 2)["plate_images"] == set(PLATES)
     assert nights.at(2, 2, 1) == {}
     will_retry = {"dagster/will_retry": "true"}
-    planned_run(nights.instance, ("plate_images",), PLATES[0], DagsterRunStatus.FAILURE, **will_retry)
+    failed = (nights.instance, ("plate_images",), PLATES[0], DagsterRunStatus.FAILURE)
+    planned_run(*failed, launched=True, **will_retry)
     assert nights.at(3, 2)["plate_images"] == {PLATES[1]}, "Dagster starts it again by itself"
+    planned_run(*failed, **will_retry)
+    assert PLATES[0] in nights.at(4, 2)["plate_images"], "the run of a command is not started again"
 
 
 def test_model_from_elsewhere_is_made_when_it_is_missing(write_project: Callable[..., Workshop]) -> None:

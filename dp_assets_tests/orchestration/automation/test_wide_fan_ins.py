@@ -6,6 +6,7 @@ import dagster as dg
 import pytest
 from dagster import DagsterInstance
 
+from dp_assets.orchestration.automation import wide_fan_ins
 from dp_assets.orchestration.automation.staleness import Staleness
 from dp_assets.orchestration.partitions import plates
 from dp_assets_tests.orchestration.automation.records import key, made
@@ -39,6 +40,27 @@ def instance() -> Iterator[DagsterInstance]:
 def reasons(instance: DagsterInstance) -> tuple[str, ...]:
     graph = DEFINITIONS.get_repository_def().asset_graph
     return Staleness(instance, graph).reasons(key("of_all"), None)
+
+
+def test_what_was_made_before_any_plate_was_there() -> None:
+    with DagsterInstance.ephemeral() as fresh:
+        fresh.add_dynamic_partitions("plates", NAMES)
+        job = DEFINITIONS.resolve_implicit_global_asset_job_def()
+        assert job.execute_in_process(instance=fresh, asset_selection=[key("of_all")]).success
+        assert reasons(fresh) == ()
+        made(fresh, "per_plate", *NAMES)
+        assert reasons(fresh) == ("has a new dependency data version (per_plate of P000, P001, P002, ...)",)
+
+
+def test_more_events_than_are_read_at_once(
+    instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wide_fan_ins, "PAGE", 7)
+    monkeypatch.setattr(wide_fan_ins, "PLATES_ASKED_FOR", 9)
+    made(instance, "per_plate", *NAMES[:40])
+    assert reasons(instance) == ()
+    made(instance, "per_plate", "P042", version="2")
+    assert reasons(instance) == ("has a new dependency data version (per_plate of P042)",)
 
 
 def test_nothing_has_changed(instance: DagsterInstance) -> None:
