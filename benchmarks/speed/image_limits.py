@@ -12,6 +12,7 @@ import statistics
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import imagecodecs
@@ -47,13 +48,15 @@ DECODERS: dict[str, dict[str, Decoder]] = {
 }
 
 
+def _read(decode: Decoder, path: Path) -> np.ndarray:
+    return decode(path.read_bytes())
+
+
 def decoding(name: str, files: Sequence[Path], threads: int, repeats: int) -> Limit:
     """Reading and decoding image files: the fastest of the libraries that can."""
     found = []
     for variant, decode in DECODERS[files[0].suffix].items():
-        walls, cpus = timed(
-            files, lambda path, decode=decode: decode(path.read_bytes()), threads=threads, repeats=repeats
-        )
+        walls, cpus = timed(files, partial(_read, decode), threads=threads, repeats=repeats)
         found.append(Limit(name, "image", len(files), tuple(walls), tuple(cpus), variant))
     return min(found, key=lambda limit: statistics.median(limit.cpu_s))
 
@@ -62,9 +65,7 @@ def encoding(planes: Sequence[np.ndarray], threads: int, repeats: int) -> list[L
     """Encoding the pixels of compressed images, with every codec that is offered."""
     limits = []
     for codec in CODECS:
-        walls, cpus = timed(
-            planes, lambda plane, codec=codec: encode(plane, codec), threads=threads, repeats=repeats
-        )
+        walls, cpus = timed(planes, partial(encode, codec=codec), threads=threads, repeats=repeats)
         limits.append(Limit(f"encode {codec}", "image", len(planes), tuple(walls), tuple(cpus)))
     return limits
 

@@ -53,8 +53,11 @@ def write_project(
     for folder in ("config", "metadata", "pretrained"):
         (root / "inputs" / folder).mkdir(parents=True, exist_ok=True)
     index.to_csv(root / "inputs" / "metadata" / "index.csv", index=False)
-    places = {"images": str(plates.images), "locations": str(plates.locations)}
-    places["image_roots"] = [str(plates.images)]
+    places = {
+        "images": str(plates.images),
+        "locations": str(plates.locations),
+        "image_roots": [str(plates.images)],
+    }
     (root / "project.yaml").write_text(yaml.safe_dump(places), encoding="utf-8")
     for name in (PROFILING, TRAINING):
         text = json.dumps(experiment(name, plates, settings, codec), indent=1)

@@ -99,7 +99,7 @@ def size_costs(stage: StageRuns) -> list[SizeCost]:
 
 def scaling_rows(result: Result) -> Rows:
     """The table of a scaling measurement."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for stage in result.stages:
         for cost in size_costs(stage):
             size = cost.size

@@ -1,6 +1,6 @@
 """The tables that a benchmark prints."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
@@ -8,7 +8,7 @@ from benchmarks.speed.costs import limit_cpu, limit_wall, stage_cost, step_cost
 from benchmarks.speed.result import Result
 from benchmarks.speed.targets import cpu_bound_of_stage, targets
 
-Rows = tuple[tuple[str, ...], list[tuple[str, ...]]]
+Rows = tuple[tuple[str, ...], Sequence[tuple[str, ...]]]
 """Headings, and the rows below them."""
 
 
@@ -26,7 +26,7 @@ def stage_rows(result: Result) -> Rows:
         "whole CPU s",
         "peak MB",
     )
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for stage in result.stages:
         cost = stage_cost(stage)
         bound = cpu_bound_of_stage(result, stage.stage) if stage.program == "dp_assets" else None
@@ -98,7 +98,7 @@ def markdown_table(rows: Rows) -> str:
     return "\n".join(_markdown(headings, lines))
 
 
-def _markdown(headings: tuple[str, ...], lines: list[tuple[str, ...]]) -> Iterator[str]:
+def _markdown(headings: tuple[str, ...], lines: Sequence[tuple[str, ...]]) -> Iterator[str]:
     yield f"| {' | '.join(headings)} |"
     yield "|" + "---|" * len(headings)
     for line in lines:

@@ -21,6 +21,7 @@ RECORDED_CELL_S = 5.1e-3
 RECORDED_PEER_SITE_S = 0.48
 """... `prepare` of DeepProfiler 0.5.1 took so many seconds a site, on two cores."""
 MEGABYTE = 1e6
+_OF_A_CELL = {CROPS: "encode crops", PROFILE: "forward"}
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,9 @@ class Target:
 
     @property
     def met(self) -> bool:
-        """Whether it is as required."""
+        """Whether it is as required; a negative cost is noise, and nothing is met by it."""
+        if not self.found > 0:
+            return False
         return self.found >= self.bound if self.at_least else self.found <= self.bound
 
     @property
@@ -65,17 +68,15 @@ def targets(result: Result) -> list[Target]:
 def cpu_bound_of_stage(result: Result, stage: str) -> float | None:
     """CPU seconds of a site that cannot be avoided: decode, encode, network. None where not measured."""
     channels = result.settings.images.channels
-    codec = result.settings.fast_codec if stage == FAST_PREPARE else "png"
     if stage in (PREPARE, FAST_PREPARE):
-        parts = _cpu(result, "decode source"), _cpu(result, f"encode {codec}")
-        return None if None in parts else channels * (2 * parts[0] + parts[1])
-    cost = _cost(result, stage)
+        codec = result.settings.fast_codec if stage == FAST_PREPARE else "png"
+        decode, encode = _cpu(result, "decode source"), _cpu(result, f"encode {codec}")
+        return None if decode is None or encode is None else channels * (2 * decode + encode)
+    decode, of_cell = _cpu(result, "decode png"), _cpu(result, _OF_A_CELL.get(stage, ""))
     per_site = _cells_per_site(result, stage)
-    if cost is None or per_site is None:
+    if decode is None or of_cell is None or per_site is None:
         return None
-    other = {CROPS: "encode crops", PROFILE: "forward"}.get(stage)
-    parts = _cpu(result, "decode png"), _cpu(result, other or "")
-    return None if None in parts else channels * parts[0] + per_site * parts[1]
+    return channels * decode + per_site * of_cell
 
 
 def wall_bound_of_profiling(result: Result) -> float | None:
