@@ -16,6 +16,7 @@ from benchmarks.speed.costs import limit_cpu, limit_wall, stage_cost, step_cost
 from benchmarks.speed.result import Result, read_result
 from benchmarks.speed.table import Rows, rich_table
 
+NARROWEST = 120
 Value = tuple[str, str, float]
 """What it is of, what it is, and how much."""
 
@@ -80,7 +81,8 @@ def main() -> int:
     parser.add_argument("second", type=Path)
     options = parser.parse_args()
     first, second = read_result(options.first), read_result(options.second)
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False)
+    console.width = max(console.width, NARROWEST)
     for text in differences(first, second):
         console.print(f"not the same: {text}", markup=False)
     console.print(rich_table(f"A: {options.first}\nB: {options.second}", comparison(first, second)))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from benchmarks.speed.result import Result, read_result
 from benchmarks.speed.scaling import scaling_rows
-from benchmarks.speed.table import limit_rows, markdown_table, stage_rows, target_rows
+from benchmarks.speed.table import limit_rows, markdown_table, stage_rows, start_rows, target_rows
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 NOTES = REPOSITORY / "benchmarks" / "performance_notes.md"
@@ -55,6 +55,9 @@ def _speed(name: str, result: Result) -> Iterator[str]:
     yield f"## {SOURCES[images.source]}: {images.sites} sites, {size}"
     yield _about(name, result)
     yield markdown_table(stage_rows(result))
+    yield "Where the start-up goes, in seconds since the process began:"
+    yield markdown_table(start_rows(result))
+    yield "The limits:"
     yield markdown_table(limit_rows(result))
     rows = target_rows(result)
     if rows[1]:

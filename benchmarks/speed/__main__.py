@@ -20,7 +20,10 @@ from benchmarks.speed.settings import SOURCES, PlatesSettings, Settings
 from benchmarks.speed.stages import STAGES
 from benchmarks.speed.table import rich_table, tables
 
-console = Console(highlight=False, soft_wrap=True)
+NARROWEST = 140
+
+console = Console(highlight=False)
+console.width = max(console.width, NARROWEST)
 
 
 def parser() -> argparse.ArgumentParser:

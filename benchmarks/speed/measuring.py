@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ from dp_assets.storage.folders import open_folder
 
 SMALL_SHARE = 1 / 3
 IMAGES_FOR_LIMITS = 60
+QUIET_LOAD = 0.5
 
 Say = Callable[[str], None]
 Run = Callable[[], ProcessRun]
@@ -69,6 +71,10 @@ class Benchmark:
         """Measure everything."""
         before = machine_facts(())
         cores = usable_cores()
+        if before.load_before > QUIET_LOAD:
+            self.say(
+                f"the machine is busy (load {before.load_before:g}): these figures will not be worth much"
+            )
         self.say(f"plates: {self.settings.images}")
         plates = make_plates(self.work, self.settings.images, cores)
         projects = self._projects(plates)
@@ -177,12 +183,9 @@ class Benchmark:
     ) -> Iterator[tuple[str, int, Run]]:
         """(program, number of the size, what to run), in turns."""
         codec = self.settings.fast_codec if stage == FAST_PREPARE else "png"
+        assets = assets_of(stage, self.settings.images.box)
         for number, project in enumerate(projects[codec]):
-            yield (
-                OURS,
-                number,
-                lambda project=project: project.run(assets_of(stage, self.settings.images.box)),
-            )
+            yield OURS, number, partial(project.run, assets)
             if peers and stage == PREPARE:
                 yield PEER, number, peers[number].prepare
             if peers and stage == PROFILE:

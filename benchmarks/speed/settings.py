@@ -38,6 +38,10 @@ class PlatesSettings:
             raise ValueError(
                 f"Expected at least one site on every plate. Received {self.sites}, {self.plates}."
             )
+        if self.sites % self.plates:
+            raise ValueError(
+                f"Expected as many sites on every plate. Received {self.sites} sites, {self.plates} plates."
+            )
         if not 1 <= self.channels <= 5:
             raise ValueError(f"Expected 1 to 5 channels. Received {self.channels}.")
 

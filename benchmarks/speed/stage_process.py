@@ -11,7 +11,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from benchmarks.speed.stages import FIRST_SITE
+from benchmarks.speed.stages import BEGUN, DEFINED, ENDED, FIRST_SITE, IMPORTED
 from dp_assets.config.project import load_project
 from dp_assets.orchestration.code_location import definitions_of
 from dp_assets.orchestration.lanes import project_graph
@@ -39,7 +39,7 @@ def run(root: Path, names: list[str], mark: Mark) -> None:
     if unknown := [key.to_user_string() for key in keys if key not in known]:
         raise RuntimeError(f"there are no assets {', '.join(unknown)}")
     of_plates = [key for key in keys if known[key].partitions_def is not None]
-    mark("definitions")
+    mark(DEFINED)
 
     def note(_: str, done: int, __: int) -> None:
         if done:
@@ -50,11 +50,11 @@ def run(root: Path, names: list[str], mark: Mark) -> None:
         whole = [key for key in keys if key not in of_plates]
         plates = choose_plates(instance, None, listed) if of_plates else []
         for plate, chosen in [*((plate, of_plates) for plate in plates), *([(None, whole)] if whole else [])]:
-            mark(f"begin {plate or 'all'}")
+            mark(BEGUN)
             outcome = run_stage(defs, instance, chosen, "bench", plate, force=True, verbose=False)
             if not outcome.succeeded:
                 raise RuntimeError(f"{plate or 'all plates'}: " + "; ".join(outcome.messages))
-    mark("end")
+    mark(ENDED)
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def main() -> None:
     def mark(what: str) -> None:
         marks.setdefault(what, time.time())
 
-    mark("imported")
+    mark(IMPORTED)
     run(Path(request["root"]), request["assets"], mark)
     Path(sys.argv[2]).write_text(json.dumps({"marks": marks}), encoding="utf-8")
 

@@ -8,6 +8,8 @@ PROFILING, TRAINING = "profiling", "training"
 PREPARATION = ("illumination_functions", "compressed_images")
 TABLES = ("plate_images", "plate_annotations", "cell_locations")
 FEATURES = f"{PROFILING}/cell_features"
+IMPORTED, DEFINED, BEGUN, ENDED = "imported", "definitions", "begun", "end"
+"""Marks of a process: its code is imported, its graph is built, the first run begins, the last has ended."""
 FIRST_SITE = "first site"
 """Mark of when a stage was ready and had read its first site: for features, the network waits for cells."""
 

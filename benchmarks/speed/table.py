@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 from rich.table import Table
 
-from benchmarks.speed.costs import limit_cpu, limit_wall, stage_cost, step_cost
-from benchmarks.speed.result import Result
+from benchmarks.speed.costs import limit_cpu, limit_wall, median_mark, stage_cost, step_cost
+from benchmarks.speed.result import OURS, Result
+from benchmarks.speed.stages import BEGUN, DEFINED, FIRST_SITE, IMPORTED
 from benchmarks.speed.targets import cpu_bound_of_stage, targets
 
 Rows = tuple[tuple[str, ...], Sequence[tuple[str, ...]]]
@@ -29,7 +30,7 @@ def stage_rows(result: Result) -> Rows:
     rows: list[tuple[str, ...]] = []
     for stage in result.stages:
         cost = stage_cost(stage)
-        bound = cpu_bound_of_stage(result, stage.stage) if stage.program == "dp_assets" else None
+        bound = cpu_bound_of_stage(result, stage.stage) if stage.program == OURS else None
         rows.append(
             (
                 stage.stage,
@@ -50,6 +51,21 @@ def stage_rows(result: Result) -> Rows:
 def _rate(seconds: float, digits: int) -> str:
     """Items a second; nothing where noise made the cost of an item vanish."""
     return f"{1 / seconds:.{digits}f}" if seconds > 0 else ""
+
+
+def start_rows(result: Result) -> Rows:
+    """Where the start-up of our own stages goes: medians, seconds since the process began."""
+    marks = (IMPORTED, DEFINED, BEGUN, FIRST_SITE)
+    rows = [
+        (stage.stage, *(_seconds(median_mark(stage, mark)) for mark in marks))
+        for stage in result.stages
+        if stage.program == OURS
+    ]
+    return ("stage", "imported s", "graph built s", "run begun s", "first site read s"), rows
+
+
+def _seconds(seconds: float | None) -> str:
+    return "" if seconds is None else f"{seconds:.2f}"
 
 
 def limit_rows(result: Result) -> Rows:
@@ -109,6 +125,7 @@ def tables(result: Result) -> list[Table]:
     """All tables of a result."""
     return [
         rich_table("Stages, cost of one more site", stage_rows(result)),
+        rich_table("Start-up", start_rows(result)),
         rich_table("Limits", limit_rows(result)),
         rich_table("Targets", target_rows(result)),
     ]

@@ -31,8 +31,19 @@ from benchmarks.speed.result import (
 )
 from benchmarks.speed.scaling import Scaling, scaling_rows, size_costs
 from benchmarks.speed.settings import SOURCES, PlatesSettings, Settings
-from benchmarks.speed.stages import CROPS, FAST_PREPARE, FIRST_SITE, PREPARE, PROFILE, STAGES
-from benchmarks.speed.table import limit_rows, markdown_table, stage_rows, target_rows
+from benchmarks.speed.stages import (
+    BEGUN,
+    CROPS,
+    DEFINED,
+    ENDED,
+    FAST_PREPARE,
+    FIRST_SITE,
+    IMPORTED,
+    PREPARE,
+    PROFILE,
+    STAGES,
+)
+from benchmarks.speed.table import limit_rows, markdown_table, stage_rows, start_rows, target_rows
 from benchmarks.speed.targets import cpu_bound_of_stage, targets, wall_bound_of_profiling
 from benchmarks.speed.timing import timed
 from dp_assets.config.project import load_project
@@ -154,6 +165,8 @@ def test_targets_are_met_and_missed_by_what_was_measured() -> None:
     assert found[PROFILE, "time to the first cell over the peer's start-up"].found == pytest.approx(2 / 2.5)
     assert found[PROFILE, "peak memory beyond the framework, MB"].found == pytest.approx(1100)
     assert found["training feed", "step over that on a constant batch"].found == pytest.approx(0.2 / 0.18)
+    vanished = targets(result(linear(PREPARE, start=9.0, site=-0.1)))
+    assert [one.met for one in vanished if one.what.startswith("CPU time")] == [False]
     alone = {one.what for one in targets(result(*(one for one in stages if one.program == OURS)))}
     assert not any("peer" in what or "original" in what for what in alone)
 
@@ -172,6 +185,7 @@ def test_tables_have_a_row_for_everything() -> None:
     _, stages = stage_rows(made)
     assert [row[:3] for row in stages] == [(PREPARE, OURS, "4.00"), (PREPARE, PEER, "1.00")]
     assert stages[1][5] == ""
+    assert start_rows(made)[1] == [(PREPARE, "", "", "", "0.50")]
     assert len(limit_rows(made)[1]) == len(made.limits) + 2
     assert {row[-1] for row in target_rows(made)[1]} == {"yes", "no"}
     assert len(markdown_table(stage_rows(made)).splitlines()) == 4
@@ -279,6 +293,8 @@ def test_a_part_of_the_sites_is_from_every_plate(tmp_path: Path) -> None:
     everything, all_cells = plates.of_first_sites(1.0)
     assert len(everything) == 6
     assert all_cells == sum(plates.cells)
+    with pytest.raises(ValueError, match="as many sites on every plate"):
+        replace(TINY, sites=7)
     with pytest.raises(ValueError, match="at least one site"):
         replace(TINY, sites=1)
 
@@ -341,8 +357,9 @@ def test_the_whole_benchmark_on_a_tiny_project(tmp_path: Path) -> None:
         assert cost.start_s + 4 * cost.site_s == pytest.approx(small.wall_s)
         assert cost.start_s + 12 * cost.site_s == pytest.approx(large.wall_s)
         for run in (small, large):
-            assert 0 < run.marks["imported"] < run.marks["definitions"] < run.marks["end"] <= run.wall_s
-            assert run.marks[FIRST_SITE] > run.marks["definitions"]
+            marks = [run.marks[name] for name in (IMPORTED, DEFINED, BEGUN, FIRST_SITE, ENDED)]
+            assert marks == sorted(marks)
+            assert 0 < marks[0] < marks[-1] <= run.wall_s
     profiled = made.stage(PROFILE)
     assert profiled is not None
     assert profiled.sizes[-1].runs[0].peak_bytes > made.bare_framework[0].peak_bytes
