@@ -30,6 +30,10 @@ What every stage costs, and how close that is to what the machine allows. Writte
   images or crops with the same codec and level, the network's forward pass on a constant batch.
 - *peak MB*: the largest process of the stage.
 - `deepprofiler` is DeepProfiler 0.5.1 as released, on the same files; its runs and ours took turns.
+
+Measure it on your machine: `make bench BENCH="--peer --json mine.json"` (`--source`, `--sites`, `--shape` and so on
+say what; `--scaling` measures many plates and sites), then
+`python -m benchmarks.compare benchmarks/results/THIS.json mine.json`.
 """
 
 
