@@ -31,9 +31,9 @@ What every stage costs, and how close that is to what the machine allows. Writte
 - *peak MB*: the largest process of the stage.
 - `deepprofiler` is DeepProfiler 0.5.1 as released, on the same files; its runs and ours took turns.
 
-Measure it on your machine: `make bench BENCH="--peer --json mine.json"` (`--source`, `--sites`, `--shape` and so on
-say what; `--scaling` measures many plates and sites), then
-`python -m benchmarks.compare benchmarks/results/THIS.json mine.json`.
+Measure it on your machine with `make bench BENCH="--peer --json mine.json"`; `--source`, `--sites`, `--shape`
+and so on say what, `--scaling` measures many plates and sites. Compare it with a result of this page by
+`python -m benchmarks.compare benchmarks/results/THAT.json mine.json`.
 """
 
 

@@ -11,7 +11,7 @@
 - Limits are measured in the same run, on the same files and with the same codecs, libraries and network
   (`image_limits`, `network_limits`).
 - Results are JSON of raw numbers; `benchmarks/results/` keeps one for each release and source, named
-  `speed-<version>-<source>.json` and `scaling-<version>.json`. `benchmarks.compare` holds two against each other,
-  `benchmarks.performance_page` writes `docs/performance.md` from them.
+  `speed-<version>-<source>.json` and `scaling-<version>.json`. `benchmarks.compare` holds two against each
+  other, `benchmarks.performance_page` writes `docs/performance.md` from them.
 - The peer is the released DeepProfiler, in a virtual environment of its own, on the same files (`peer`).
 """
