@@ -111,8 +111,7 @@ class Benchmark:
                 project = write_project(root, plates, self.settings, share=share, codec=codec)
                 shutil.copy(checkpoint, root / "inputs" / "pretrained" / CHECKPOINT)
                 self.say(f"{root.name}: {project.sites} sites, {project.cells} cells")
-                project.run(["image_index"])
-                project.run(TABLES)
+                project.run(["image_index", *TABLES])
                 projects[codec].append(project)
         return projects
 
@@ -163,9 +162,9 @@ class Benchmark:
                         )
             if stage == CROPS:
                 # Not measured: the weights of profiling, and the list of cells to train on.
-                for project in sizes:
-                    project.run([f"{PROFILING}/trained_model"])
-                sizes[-1].run([f"{TRAINING}/training_set"])
+                for number, project in enumerate(sizes, start=1):
+                    cells = [f"{TRAINING}/training_set"] if number == len(sizes) else []
+                    project.run([f"{PROFILING}/trained_model", *cells])
         found = []
         for stage, program in dict.fromkeys((stage, program) for stage, program, _ in self._runs):
             of_sizes = tuple(
@@ -197,9 +196,10 @@ class Benchmark:
         self.say("limits: images and crops")
         sources = [str(plates.images / name) for channel in plates.channels for name in plates.index[channel]]
         compressed = {
-            codec: self._compressed(of_codec[-1])
+            codec: files
             for codec, of_codec in projects.items()
-            if (of_codec[-1].root / "outputs" / "compressed").exists()
+            # None where the stage with this codec was not asked for.
+            if (files := compressed_images(of_codec[-1].root))
         }
         plate = plates.index["Metadata_Plate"].iloc[0]
         request = {
@@ -211,16 +211,6 @@ class Benchmark:
         }
         _, answer = own_module("image_limits", request, self.work / "limits.log")
         return [_limit(data) for data in answer["limits"]], answer["image_bytes"]
-
-    def _compressed(self, project: BenchProject) -> list[str]:
-        """The compressed images of all plates."""
-        images = project.root / "outputs" / "compressed" / "images"
-        return [
-            str(folder / image["file"])
-            for folder in sorted(images.iterdir())
-            for site in open_folder(folder).manifest["sites"]
-            for image in site["images"]
-        ]
 
     def _forward(self, project: BenchProject) -> tuple[Limit, tuple[str, ...]]:
         self.say("limits: the network")
@@ -254,6 +244,18 @@ class Benchmark:
     def _bare_framework(self) -> ProcessRun:
         run, _ = own_module("bare_framework", {}, self.work / "limits.log")
         return run
+
+
+def compressed_images(root: Path) -> list[str]:
+    """The files of the compressed images of all plates of a project; none before they are made."""
+    images = root / "outputs" / "compressed" / "images"
+    folders = sorted(images.iterdir()) if images.is_dir() else []
+    return [
+        str(folder / image["file"])
+        for folder in folders
+        for site in open_folder(folder).manifest["sites"]
+        for image in site["images"]
+    ]
 
 
 def _spread(files: Sequence[str]) -> list[str]:

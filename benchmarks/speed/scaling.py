@@ -70,8 +70,7 @@ class Scaling:
         target = root / "inputs" / "pretrained" / CHECKPOINT
         request = {"box": images.box, "channels": images.channels, "classes": 2, "target": str(target)}
         own_module("checkpoint_process", request, project.log)
-        project.run(["image_index"])
-        project.run(TABLES)
+        project.run(["image_index", *TABLES])
         return project
 
 

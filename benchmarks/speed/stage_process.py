@@ -23,7 +23,7 @@ Mark = Callable[[str], None]
 
 
 def run(root: Path, names: list[str], mark: Mark) -> None:
-    """Materialize the assets, plate by plate, computing everything again.
+    """Materialize the assets, those without partitions first, computing everything again.
 
     Raises
     ------
@@ -46,14 +46,19 @@ def run(root: Path, names: list[str], mark: Mark) -> None:
             mark(FIRST_SITE)
 
     with project_instance(root) as instance, listening(note):
-        listed = ProjectResource.of(project).listed_plates()
-        whole = [key for key in keys if key not in of_plates]
-        plates = choose_plates(instance, None, listed) if of_plates else []
-        for plate, chosen in [*((plate, of_plates) for plate in plates), *([(None, whole)] if whole else [])]:
+
+        def make(chosen: list[dg.AssetKey], plate: str | None) -> None:
             mark(BEGUN)
             outcome = run_stage(defs, instance, chosen, "bench", plate, force=True, verbose=False)
             if not outcome.succeeded:
                 raise RuntimeError(f"{plate or 'all plates'}: " + "; ".join(outcome.messages))
+
+        # First, because the image index is one of them.
+        if whole := [key for key in keys if key not in of_plates]:
+            make(whole, None)
+        if of_plates:
+            for plate in choose_plates(instance, None, ProjectResource.of(project).listed_plates()):
+                make(of_plates, plate)
     mark(ENDED)
 
 

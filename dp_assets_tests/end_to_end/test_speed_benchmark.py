@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import compare, performance_page
 from benchmarks.speed.costs import median_mark, stage_cost, step_cost
-from benchmarks.speed.measuring import Benchmark
+from benchmarks.speed.measuring import Benchmark, compressed_images
 from benchmarks.speed.peer import NoPeerError, peer_environment, write_peer_project
 from benchmarks.speed.plates import make_plates
 from benchmarks.speed.processes import ProcessError, measured
@@ -308,6 +308,7 @@ def test_projects_of_both_programs_have_the_same_sites(tmp_path: Path) -> None:
     assert set(project.experiments) == {"profiling", "training"}
     assert not project.broken
     assert project.experiments["profiling"].preparation().compression.codec == "jpegxl"
+    assert compressed_images(ours.root) == []
     assert project.experiments["profiling"].model_source == "checkpoint"
     weights = tmp_path / "weights.hdf5"
     weights.write_bytes(b"weights")
