@@ -68,7 +68,9 @@ class Benchmark:
     _runs: dict[tuple[str, str, int], list[ProcessRun]] = field(default_factory=dict, repr=False)
 
     def measure(self) -> Result:
-        """Measure everything."""
+        """Measure everything. ValueError when there are too few sites for two sizes."""
+        if self.settings.images.sites_per_plate < 2:
+            raise ValueError("Expected two sites on every plate at least. Received one.")
         before = machine_facts(())
         cores = usable_cores()
         if before.load_before > QUIET_LOAD:
@@ -140,6 +142,7 @@ class Benchmark:
                     checkpoint=self.work / CHECKPOINT,
                 )
             )
+        found[0].warm_up()
         return found
 
     def _stages(

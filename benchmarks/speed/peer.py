@@ -94,6 +94,10 @@ class PeerProject:
         """Where its processes print."""
         return self.root / "bench.log"
 
+    def warm_up(self) -> None:
+        """Import everything once: the first import also compiles, and reads from the disk."""
+        self._command("--help")
+
     def prepare(self) -> ProcessRun:
         """Illumination statistics and compressed images, made anew."""
         for name in ("intensities", "compressed"):

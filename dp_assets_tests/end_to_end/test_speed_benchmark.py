@@ -344,6 +344,12 @@ def test_every_item_is_done_in_every_round() -> None:
         timed([], done.append, threads=1, repeats=1)
 
 
+def test_two_sizes_need_two_sites_a_plate(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="two sites on every plate"):
+        Benchmark(tmp_path, Settings(replace(TINY, sites=2)), print).measure()
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.slow
 def test_the_whole_benchmark_on_a_tiny_project(tmp_path: Path) -> None:
     settings = Settings(replace(TINY, sites=12), batch_size=8, training_batch_size=4, steps=(2, 4), repeats=1)
