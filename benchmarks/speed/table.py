@@ -38,7 +38,7 @@ def stage_rows(result: Result) -> Rows:
                 _rate(cost.site_s, 2),
                 _rate(cost.cell_s, 0),
                 f"{cost.site_cpu_s * 1e3:.0f}",
-                "" if bound is None else f"{cost.site_cpu_s / bound:.2f}",
+                "" if bound is None or cost.site_cpu_s <= 0 else f"{cost.site_cpu_s / bound:.2f}",
                 f"{cost.start_s:.2f}",
                 f"{cost.wall_s:.2f}",
                 f"{cost.cpu_s:.2f}",
