@@ -1,4 +1,4 @@
-# make install | demo | test | test-all | test-cluster | soak | check | audit | ui
+# make install | demo | test | test-all | test-cluster | soak | bench | check | audit | ui
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -7,7 +7,7 @@ DEMO := demo_project
 # Tests run in so many processes.
 JOBS ?= 2
 
-.PHONY: install demo test test-all test-cluster cluster-servers soak check audit ui clean
+.PHONY: install demo test test-all test-cluster cluster-servers soak bench check audit ui clean
 
 install: $(STAMP)
 
@@ -32,6 +32,10 @@ test-all: $(STAMP)
 # Plates arrive for 20 minutes while processes are killed; then everything has to be as in a calm run.
 soak: $(STAMP)
 	$(BIN)/python -m benchmarks.soak
+
+# What every stage costs, and how close that is to the machine's limits: make bench BENCH="--peer --json FILE"
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks.speed $(BENCH)
 
 # Several machines: real PostgreSQL, Redis and workers, one of which is killed.
 test-cluster: $(STAMP) cluster-servers

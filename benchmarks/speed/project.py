@@ -1,0 +1,119 @@
+"""Projects on benchmark plates: some of the sites, one codec, and what a stage needs before it runs."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.speed.plates import Plates
+from benchmarks.speed.processes import own_module
+from benchmarks.speed.result import ProcessRun
+from benchmarks.speed.settings import Settings
+from benchmarks.speed.stages import PROFILING, TRAINING
+
+CHECKPOINT = "untrained.hdf5"
+
+
+@dataclass(frozen=True)
+class BenchProject:
+    """A project of dp_assets.
+
+    Attributes
+    ----------
+    root : its folder.
+    codec : `prepare.compression.codec`.
+    plates, sites, cells : how many it has.
+    """
+
+    root: Path
+    codec: str
+    plates: int
+    sites: int
+    cells: int
+
+    @property
+    def log(self) -> Path:
+        """Where its processes print."""
+        return self.root / "bench.log"
+
+    def run(self, assets: Sequence[str]) -> ProcessRun:
+        """Materialize assets of all plates in a process of its own, whatever was made before."""
+        run, _ = own_module("stage_process", {"root": str(self.root), "assets": list(assets)}, self.log)
+        return run
+
+
+def write_project(
+    root: Path, plates: Plates, settings: Settings, *, share: float, codec: str
+) -> BenchProject:
+    """Write a project with the first sites of every plate. Images and locations stay where they are."""
+    index, cells = plates.of_first_sites(share)
+    for folder in ("config", "metadata", "pretrained"):
+        (root / "inputs" / folder).mkdir(parents=True, exist_ok=True)
+    index.to_csv(root / "inputs" / "metadata" / "index.csv", index=False)
+    places = {
+        "images": str(plates.images),
+        "locations": str(plates.locations),
+        "image_roots": [str(plates.images)],
+    }
+    (root / "project.yaml").write_text(yaml.safe_dump(places), encoding="utf-8")
+    for name in (PROFILING, TRAINING):
+        text = json.dumps(experiment(name, plates, settings, codec), indent=1)
+        (root / "inputs" / "config" / f"{name}.json").write_text(text, encoding="utf-8")
+    count = index["Metadata_Plate"].nunique()
+    return BenchProject(root, codec, count, len(index), cells)
+
+
+def experiment(name: str, plates: Plates, settings: Settings, codec: str) -> dict[str, Any]:
+    """An experiment in the handbook's keys: EfficientNet-B0, from a checkpoint or to be trained."""
+    images = settings.images
+    return {
+        "dataset": {
+            "metadata": {"label_field": "Treatment", "control_value": "DMSO"},
+            "images": {
+                "channels": list(plates.channels),
+                "file_format": "png" if images.source == "png" else "tif",
+                "bits": 16,
+                "width": images.cols,
+                "height": images.rows,
+            },
+            "locations": {"mode": "single_cells", "box_size": images.box, "mask_objects": False},
+        },
+        "prepare": {
+            "illumination_correction": {"down_scale_factor": 4, "median_filter_size": 24},
+            "compression": {"implement": True, "scaling_factor": 1.0, "codec": codec},
+        },
+        "model": {"source": "checkpoint" if name == PROFILING else "train"},
+        "train": {
+            "partition": {
+                "targets": ["Treatment"],
+                "split_field": "Split",
+                "training": ["training"],
+                "validation": ["validation"],
+            },
+            "model": {
+                "name": "efficientnet",
+                "crop_generator": "sampled_crop_generator",
+                "augmentations": True,
+                "metrics": ["accuracy"],
+                "epochs": 1,
+                "initialization": "random",
+                "params": {
+                    "learning_rate": 0.001,
+                    "batch_size": settings.training_batch_size,
+                    "conv_blocks": 0,
+                    "label_smoothing": 0.0,
+                },
+                "lr_schedule": "constant",
+            },
+            "sampling": {"factor": 1.0, "workers": 2, "cache_size": 10000},
+            "validation": {"frequency": 1, "top_k": 2, "batch_size": settings.training_batch_size},
+        },
+        "profile": {
+            "feature_layer": settings.feature_layer,
+            "checkpoint": CHECKPOINT,
+            "batch_size": settings.batch_size,
+        },
+    }
