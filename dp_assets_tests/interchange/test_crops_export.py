@@ -17,6 +17,7 @@ from dp_assets.imaging.plate_crops import export_crops as cut_crops
 from dp_assets.interchange.crops_export import CropExport, ExportedCrops, export_crops, write_sc_metadata
 from dp_assets.interchange.sc_metadata import FILE_NAME, CropLabels, site_rows
 from dp_assets.storage.crop_store import CropStore
+from dp_assets.storage.fingerprints import fingerprint_bytes
 from dp_assets.storage.folders import publish_folder
 from dp_assets.storage.images import read_image
 from dp_assets.storage.plate_outlines import SiteOutlines
@@ -48,7 +49,8 @@ def test_recorded_masked_dataset(golden: Path, tmp_path: Path) -> None:
     ready = prepared(golden, PLATES[0])
     outlines = {
         (site.well, site.site): SiteOutlines(
-            golden / f"inputs/outlines/{PLATES[0]}/{site.well}_s1_outlines.png", site.well
+            path := golden / f"inputs/outlines/{PLATES[0]}/{site.well}_s1_outlines.png",
+            fingerprint_bytes(path.read_bytes()),
         )
         for site in ready.sites
     }

@@ -70,13 +70,13 @@ def test_a_training_on_two_devices_that_was_killed_goes_on(tmp_path: Path) -> No
 
 
 def test_one_device_is_the_training_of_versions_that_knew_no_other() -> None:
-    # computed with the version before several devices could be asked for
+    # computed with the version before several devices could be asked for, digests being BLAKE3
     cells = labelled_cells()
     made = [
         training_identity(training_settings(devices=n), HEADS, cells, None, "float32", "pixels")
         for n in (1, 2)
     ]
-    assert made[0] == "c09b804155987465f8641be38bb68a42" != made[1]
+    assert made[0] == "8084fe4edcb67331bc9a4cb27208ab31" != made[1]
 
 
 @pytest.mark.parametrize("devices", [1, 2, 3, 4])

@@ -166,7 +166,7 @@ def _scaled(site: ImageSite, shape: tuple[int, int], folder: Path) -> ImageSite:
         small = resize(read_image(path), shape, preserve_range=True, anti_aliasing=True)
         paths.append(folder / f"{site.well}_{number}.tif")
         tifffile.imwrite(paths[-1], np.round(small).astype(np.uint16))
-    return replace(site, images=tuple(paths), array_shape=shape)
+    return replace(site, contents=(), images=tuple(paths), array_shape=shape)
 
 
 @pytest.fixture(scope="module")
