@@ -69,10 +69,10 @@ class ImageBytes:
         self.stream.seek(0)
         return fingerprint_stream(self.stream)
 
-    def require(self, content: str) -> None:
-        """Raise ContentChangedError unless the bytes have this fingerprint ("" is any)."""
+    def require(self, content: str, asset: str = "plate_images") -> None:
+        """Raise ContentChangedError, naming `asset`, unless the bytes have this fingerprint ("" is any)."""
         if content and self.fingerprint() != content:
-            raise content_changed(self.where)
+            raise content_changed(self.where, asset)
         self.stream.seek(0)
 
     def all(self) -> bytes:

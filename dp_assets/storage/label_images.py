@@ -17,7 +17,6 @@ from dp_assets.storage.image_bytes import (
     ImageBytes,
     blaming_the_file,
     check_size,
-    content_changed,
     open_image,
 )
 from dp_assets.storage.images import ImageInfo, inspect_image, read_image
@@ -60,9 +59,7 @@ def read_label_image(
     ContentChangedError : its content is another.
     """
     with open_image(path) as source:
-        if content and source.fingerprint() != content:
-            raise content_changed(source.where, "plate_outlines")
-        source.stream.seek(0)
+        source.require(content, "plate_outlines")
         if _is_small_png(source):
             _inspect_png(source, maximum_pixels)
             with blaming_the_file(DAMAGED_PIXELS, source.where):
