@@ -69,12 +69,6 @@ class ImageBytes:
         self.stream.seek(0)
         return fingerprint_stream(self.stream)
 
-    def require(self, content: str, asset: str = "plate_images") -> None:
-        """Raise ContentChangedError, naming `asset`, unless the bytes have this fingerprint ("" is any)."""
-        if content and self.fingerprint() != content:
-            raise content_changed(self.where, asset)
-        self.stream.seek(0)
-
     def all(self) -> bytes:
         """All bytes, in memory."""
         if isinstance(self.stream, io.BytesIO):
@@ -91,12 +85,18 @@ class ImageBytes:
 
 
 @contextmanager
-def open_image(path: UPath | Path) -> Iterator[ImageBytes]:
+def open_image(path: UPath | Path, content: str = "", asset: str = "plate_images") -> Iterator[ImageBytes]:
     """Open an image file, local or on an object store.
+
+    Parameters
+    ----------
+    content : the fingerprint that the file's bytes must have; "" for any.
+    asset : which saw that content.
 
     Raises
     ------
-    ImageFileError : the file is missing, empty, or cannot be read.
+    ImageFileError : the file is missing or cannot be read, or is empty and any content will do.
+    ContentChangedError : its content is another.
     StoreAccessError : the object store refuses, or does not answer: that says nothing about the image.
     """
     if is_special(path):
@@ -123,15 +123,22 @@ def open_image(path: UPath | Path) -> Iterator[ImageBytes]:
                 remedy="check that the path names a file and that you may read it",
             ) from error
         if not data:
+            if content:
+                raise content_changed(str(path), asset)
             raise ImageFileError("the image file is empty", where=str(path), remedy=REPLACE)
         in_memory = size <= IN_MEMORY
-        yield ImageBytes(
+        source = ImageBytes(
             where=str(path),
             name=path.name,
             stream=io.BytesIO(data) if in_memory else stream,
             start=data[:_START],
             size=len(data) if in_memory else size,
         )
+        if content:
+            if source.fingerprint() != content:
+                raise content_changed(source.where, asset)
+            source.stream.seek(0)
+        yield source
 
 
 def _size(stream: IO[bytes]) -> int:

@@ -72,8 +72,7 @@ def read_image(
         pages, neither 8 nor 16 bits unsigned, or larger than `maximum_pixels`.
     ContentChangedError : its content is another.
     """
-    with open_image(path) as source:
-        source.require(content)
+    with open_image(path, content) as source:
         if source.format == "tiff":
             with open_tiff(source) as tiff:
                 page = single_page(tiff, source.where)

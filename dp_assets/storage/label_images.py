@@ -58,8 +58,7 @@ def read_label_image(
         `maximum_pixels`, or holds values that are no labels.
     ContentChangedError : its content is another.
     """
-    with open_image(path) as source:
-        source.require(content, "plate_outlines")
+    with open_image(path, content, "plate_outlines") as source:
         if _is_small_png(source):
             _inspect_png(source, maximum_pixels)
             with blaming_the_file(DAMAGED_PIXELS, source.where):
