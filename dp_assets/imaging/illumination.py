@@ -151,26 +151,22 @@ class IlluminationAccumulator:
         self._sum = np.zeros((*self._resizer.output_shape, len(self.channels)))
         self._histogram = np.zeros((len(self.channels), 2**self.bits), dtype=np.int64)
 
-    def measure(self, image: np.ndarray, name: str = "image") -> SiteStatistics:
+    def measure(self, planes: Sequence[np.ndarray], name: str = "image") -> SiteStatistics:
         """What one field of view will add. Changes nothing.
 
         Parameters
         ----------
-        image : (rows, cols, channels) uint8 or uint16.
+        planes : the image of each channel, (rows, cols) uint8 or uint16.
         name : the file or site, for messages.
 
         Raises
         ------
-        ImageFileError : another size or number of channels than the plate, or grey levels beyond its bits.
+        ImageFileError : another size than the plate, or grey levels beyond its bits.
+        ValueError : another number of channels, axes, or type.
         """
-        self._check(image, name)
-        thumbnail = np.stack(
-            [self._resizer(image[:, :, index]) for index in range(len(self.channels))], axis=-1
-        )
-        counts = [
-            np.bincount(image[:, :, index].ravel(), minlength=2**self.bits)
-            for index in range(len(self.channels))
-        ]
+        self._check(planes, name)
+        thumbnail = np.stack([self._resizer(plane) for plane in planes], axis=-1)
+        counts = [np.bincount(plane.ravel(), minlength=2**self.bits) for plane in planes]
         for channel, count in zip(self.channels, counts, strict=True):
             if len(count) > 2**self.bits:
                 raise ImageFileError(
@@ -180,9 +176,9 @@ class IlluminationAccumulator:
                 )
         return SiteStatistics(thumbnail, np.stack(counts))
 
-    def add(self, image: np.ndarray, name: str = "image") -> None:
-        """Add one field of view, (rows, cols, channels) uint8 or uint16; raises as `measure` does."""
-        self.add_measured(self.measure(image, name))
+    def add(self, planes: Sequence[np.ndarray], name: str = "image") -> None:
+        """Add one field of view; parameters and errors are those of `measure`."""
+        self.add_measured(self.measure(planes, name))
 
     def add_measured(self, statistics: SiteStatistics) -> None:
         """Add what `measure` made of a field of view."""
@@ -255,20 +251,22 @@ class IlluminationAccumulator:
             ),
         )
 
-    def _check(self, image: np.ndarray, name: str) -> None:
-        if image.dtype not in (np.uint8, np.uint16):
-            raise ValueError(f"Expected an image of uint8 or uint16. Received {image.dtype}.")
-        if image.ndim != 3 or image.shape[2] != len(self.channels):
-            raise ValueError(
-                f"Expected (rows, cols, {len(self.channels)} channels). Received shape {image.shape}."
-            )
-        if image.shape[:2] != self.shape:
-            raise ImageFileError(
-                f"the image is {image.shape[0]} x {image.shape[1]} pixels; "
-                f"the other images of the plate are {self.shape[0]} x {self.shape[1]}",
-                where=name,
-                remedy="all images of a plate must have one size: move it to another plate, or replace it",
-            )
+    def _check(self, planes: Sequence[np.ndarray], name: str) -> None:
+        if len(planes) != len(self.channels):
+            raise ValueError(f"Expected {len(self.channels)} channels. Received {len(planes)}.")
+        for plane in planes:
+            if plane.dtype not in (np.uint8, np.uint16) or plane.ndim != 2:
+                raise ValueError(
+                    f"Expected planes (rows, cols) of uint8 or uint16. Received {plane.dtype} {plane.shape}."
+                )
+            if plane.shape != self.shape:
+                raise ImageFileError(
+                    f"the image is {plane.shape[0]} x {plane.shape[1]} pixels; "
+                    f"the other images of the plate are {self.shape[0]} x {self.shape[1]}",
+                    where=name,
+                    remedy="all images of a plate must have one size: move it to another plate, "
+                    "or replace it",
+                )
 
 
 def _thumbnail_resizer(shape: tuple[int, int], factor: float) -> PlaneResizer:

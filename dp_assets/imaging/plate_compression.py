@@ -162,13 +162,13 @@ def _compress_site(
     part: str,
     maximum_pixels: int,
 ) -> None:
-    image = site.read(maximum_pixels)
+    planes = site.planes_of_channels(maximum_pixels)
     records = []
     histograms = []
     files = {}
     for number, channel in enumerate(plan.channels):
         result = compress_channel(
-            image[:, :, number],
+            planes[number],
             corrections[number],
             float(plan.functions.upper_quantiles[number]),
             scaling_factor=plan.scaling_factor,
@@ -190,7 +190,7 @@ def _compress_site(
             }
         )
         if result.pixels.dtype == np.uint8:
-            histograms.append(np.bincount(result.pixels.ravel(), minlength=256).tolist())
+            histograms.append(_counted(result.pixels).tolist())
     record = {
         "well": site.well,
         "site": site.site,
@@ -199,6 +199,17 @@ def _compress_site(
         "images": records,
     }
     work.keep(part, files, {"record": record, "histograms": histograms})
+
+
+def _counted(pixels: np.ndarray) -> np.ndarray:
+    """Pixels of each grey level of a uint8 plane, (256,) int64."""
+    flat = pixels.ravel()
+    # Two at a time, as one number of 16 bits: half as many steps.
+    pairs = np.bincount(flat[: len(flat) // 2 * 2].view(np.uint16), minlength=2**16).reshape(256, 256)
+    counts = pairs.sum(axis=0) + pairs.sum(axis=1)
+    if len(flat) % 2:
+        counts[flat[-1]] += 1
+    return counts
 
 
 def _file_ending(channel: int, suffix: str) -> str:

@@ -59,7 +59,7 @@ def measure_illumination(
     unread: list[SiteFailure] = []
     for _, statistics in try_each(
         good[done:],
-        lambda site: accumulator.measure(site.read(maximum_pixels), name=site.key),
+        lambda site: accumulator.measure(site.planes_of_channels(maximum_pixels), name=site.key),
         unread,
         workers=workers,
         progress=progress,

@@ -89,8 +89,7 @@ def measure_plate(
     todo = [site for site in good if parts[site.key] not in kept]
 
     def measure(site: ImageSite) -> None:
-        image = site.read(maximum_pixels)
-        values = [measure_quality(image[:, :, number]).values for number in range(len(channels))]
+        values = [measure_quality(plane).values for plane in site.planes_of_channels(maximum_pixels)]
         work.keep(parts[site.key], {}, [_finite_or_none(channel) for channel in values])
 
     done = len(good) - len(todo)

@@ -67,6 +67,13 @@ class ImageSite:
     def read(self, maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS) -> np.ndarray:
         """The images of all channels, (rows, cols, channels), uint8 or uint16; each file is opened once.
 
+        Raises as `planes_of_channels` does.
+        """
+        return np.stack(self.planes_of_channels(maximum_pixels), axis=-1)
+
+    def planes_of_channels(self, maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS) -> list[np.ndarray]:
+        """The image of each channel, (rows, cols), uint8 or uint16; they share size and type.
+
         Raises
         ------
         ImageFileError : a file is missing or damaged, or the channels differ in size or type.
@@ -86,7 +93,7 @@ class ImageSite:
                 remedy=f"materialize {self.made_by} of plate {self.plate} again with `force: true` (--force)",
             ) from error
 
-    def _read_again_if_copied(self, maximum_pixels: int) -> np.ndarray:
+    def _read_again_if_copied(self, maximum_pixels: int) -> list[np.ndarray]:
         """The images; once more from the store where what differs may be this machine's copies."""
         try:
             return self._read(maximum_pixels)
@@ -96,7 +103,7 @@ class ImageSite:
                 raise
         return self._read(maximum_pixels)
 
-    def _read(self, maximum_pixels: int) -> np.ndarray:
+    def _read(self, maximum_pixels: int) -> list[np.ndarray]:
         planes = self._planes(maximum_pixels)
         first = planes[0]
         for plane, path in zip(planes, self.images, strict=True):
@@ -109,7 +116,7 @@ class ImageSite:
                 )
         if self.array_shape is not None and first.shape != self.array_shape:
             raise content_changed(str(self.images[0]))
-        return np.stack(planes, axis=-1)
+        return planes
 
     def _planes(self, maximum_pixels: int) -> list[np.ndarray]:
         """The image of each channel, (rows, cols)."""

@@ -26,7 +26,7 @@ def test_recorded_images_bit_for_bit(golden: Path, plate: str, well: str) -> Non
     images = site_images(golden, plate)
     accumulator = IlluminationAccumulator(CHANNELS, SHAPE, 16, 4)
     for image in images.values():
-        accumulator.add(image)
+        accumulator.add(np.moveaxis(image, -1, 0))
     functions = accumulator.finish(24)
     found = {
         name: [

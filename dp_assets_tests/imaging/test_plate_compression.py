@@ -44,7 +44,7 @@ def plan_of(sites: list[ImageSite], **changes: Any) -> CompressionPlan:
     accumulator = IlluminationAccumulator(CHANNELS, (64, 80), 16, 4)
     for site in sites:
         if site.problem is None:
-            accumulator.add(site.read())
+            accumulator.add(site.planes_of_channels())
     facts: dict[str, Any] = {"scaling_factor": 1.0, "stretch": "image", "settings_digest": "s"}
     return CompressionPlan(sites, CHANNELS, accumulator.finish(8), "functions", **{**facts, **changes})
 

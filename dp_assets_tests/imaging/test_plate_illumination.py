@@ -70,7 +70,7 @@ def test_the_same_as_adding_image_by_image(plate: MadePlate, tmp_path: Path, wor
     sites = plate.sites()
     accumulator = IlluminationAccumulator(CHANNELS, (64, 80), 16, 4)
     for site in sites:
-        accumulator.add(site_pixels(site))
+        accumulator.add(np.moveaxis(site_pixels(site), -1, 0))
     functions, failures = measure(sites, tmp_path / "w", workers=workers)
     assert failures == []
     assert_same(functions, accumulator.finish(8))

@@ -163,7 +163,7 @@ def test_centres_on_nuclei() -> None:
 
 def of_illumination(image: np.ndarray, rules: ChecksSettings = RULES) -> dg.AssetCheckResult:
     adder = IlluminationAccumulator(("DNA",), image.shape, 16, 1)
-    adder.add(image[..., None])
+    adder.add([image])
     functions = adder.finish(3)
     return illumination_checks(rules, "P1", functions)[1]
 
@@ -178,7 +178,7 @@ def test_illumination_functions_in_range_too_large_and_no_numbers() -> None:
     assert facts["channels"] == [{"channel": "DNA", "largest_correction": 9.0, "finite": "yes"}]
     assert of_illumination(steep, ChecksSettings(illumination_range=10)).passed
     adder = IlluminationAccumulator(("DNA",), even.shape, 16, 1)
-    adder.add(even[..., None])
+    adder.add([even])
     functions = adder.finish(3)
     functions.smoothed[4, 5] = np.nan
     explained(illumination_checks(RULES, "P1", functions)[1], ERROR)
