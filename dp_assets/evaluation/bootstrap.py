@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import bootstrap
+import scipy
 
 from dp_assets.config.protocol import EvaluationProtocol
 
@@ -56,7 +56,7 @@ def paired_interval(
     if n < 2:
         return _UNKNOWN
     settings = protocol.settings
-    found = bootstrap(
+    found = scipy.stats.bootstrap(
         tuple(np.asarray(sample, np.float64) for sample in samples),
         statistic,
         n_resamples=settings.bootstraps,

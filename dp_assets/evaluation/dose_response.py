@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import spearmanr
+import scipy
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,6 @@ def dose_responses(compounds: np.ndarray, doses: np.ndarray, distances: np.ndarr
         if len(levels) < 2:
             continue
         medians = np.array([np.median(distances[chosen & (doses == level)]) for level in levels])
-        rank = float(spearmanr(levels, medians).statistic) if len(levels) > 2 else float("nan")
+        rank = float(scipy.stats.spearmanr(levels, medians).statistic) if len(levels) > 2 else float("nan")
         found.append(DoseResponse(str(name), levels, medians, rank, int(chosen.sum())))
     return found

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import hypergeom
+import scipy
 
 from dp_assets.config.protocol import EvaluationProtocol
 from dp_assets.evaluation.bootstrap import count_interval, interval
@@ -42,7 +42,7 @@ class Contingency:
         near = self.near_matches + self.near_others
         matches = self.near_matches + self.far_matches
         total = near + self.far_matches + self.far_others
-        return hypergeom.sf(self.near_matches - 1, total, matches, near)
+        return scipy.stats.hypergeom.sf(self.near_matches - 1, total, matches, near)
 
 
 def contingency(similarities: np.ndarray, matches: np.ndarray, percentile: float) -> Contingency:
@@ -199,5 +199,5 @@ def _expected_odds_ratio(table: Contingency) -> float:
     for drawn, relevant in pairs:
         a = np.arange(max(0, drawn + relevant - total), min(drawn, relevant) + 1)
         ratios = odds_ratio(a, drawn - a, relevant - a, total - drawn - relevant + a)
-        expected.append(float(hypergeom.pmf(a, total, relevant, drawn) @ ratios))
+        expected.append(float(scipy.stats.hypergeom.pmf(a, total, relevant, drawn) @ ratios))
     return float(np.average(expected, weights=queries))

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pandas as pd
-from scipy.stats import false_discovery_control
+import scipy
 
 from dp_assets.config.evaluation_sections import EvaluationSettings
 from dp_assets.config.protocol import EvaluationProtocol
@@ -114,7 +114,7 @@ def _table(
     settings: EvaluationSettings,
 ) -> pd.DataFrame:
     first = np.array([np.flatnonzero(treatment == number)[0] for number in range(len(names))])
-    corrected = false_discovery_control(test.p_values)
+    corrected = scipy.stats.false_discovery_control(test.p_values)
     return pd.DataFrame(
         {
             "treatment": names,

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from scipy.stats import spearmanr
+import scipy
 
 from dp_assets.config.errors import ProjectError
 from dp_assets.config.names import asked_lane
@@ -46,7 +46,9 @@ def dose_activity_report(root: Path, experiment: str, unit: str) -> tuple[bytes,
             remedy="name the column with the doses in profiles.concentration_field",
         )
     ranks = {
-        str(compound): float(spearmanr(rows["concentration"], rows["mean_average_precision"]).statistic)
+        str(compound): float(
+            scipy.stats.spearmanr(rows["concentration"], rows["mean_average_precision"]).statistic
+        )
         for compound, rows in dosed.groupby("compound")
         if len(rows) > 2
     }

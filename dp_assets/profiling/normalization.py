@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import iqr, median_abs_deviation
+import scipy
 
 from dp_assets.config.errors import ConfigurationError, Problem
 from dp_assets.config.protocol import Normalization
@@ -12,8 +12,8 @@ from dp_assets.storage.profile_columns import CONTROL, IS_CONTROL, IS_TREATED
 
 _SPREADS = {
     "standardize": lambda values: values.std(axis=0),
-    "robustize": lambda values: iqr(values, axis=0),
-    "mad_robustize": lambda values: median_abs_deviation(values, axis=0),
+    "robustize": lambda values: scipy.stats.iqr(values, axis=0),
+    "mad_robustize": lambda values: scipy.stats.median_abs_deviation(values, axis=0),
 }
 _FEATURES_AT_ONCE = 256
 _SHOWN = 10
