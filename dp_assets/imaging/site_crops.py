@@ -67,7 +67,8 @@ class SiteCrops:
         ------
         ImageFileError : as `crops`.
         """
-        image = site.read(maximum_pixels)[:, :, list(self.channel_order)]
+        planes = site.planes_of_channels(maximum_pixels)
+        image = np.stack([planes[number] for number in self.channel_order], axis=-1)
         centres = self.cells_of(site).centres
         crops = crop_cells(image, centres, self.geometry, site.original_shape)
         if self.masks is None:

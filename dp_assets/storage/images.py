@@ -8,7 +8,6 @@ statistics. Files of several images: `plane_files`.
 from dataclasses import dataclass
 from pathlib import Path
 
-import imagecodecs
 import numpy as np
 from upath import UPath
 
@@ -24,6 +23,7 @@ from dp_assets.storage.image_bytes import (
     refuse_other_formats,
 )
 from dp_assets.storage.image_codecs import decode_compressed
+from dp_assets.storage.png_pixels import png_pixels
 from dp_assets.storage.tiff_pages import DAMAGED_PIXELS, check_page, decode_page, open_tiff, single_page
 
 _PNG_COLOURS = {2: "RGB", 3: "palette", 4: "grey with transparency", 6: "RGB with transparency"}
@@ -85,7 +85,7 @@ def read_image(
         refuse_other_formats(source)
         check_png(data, source.where, maximum_pixels)
         with blaming_the_file(DAMAGED_PIXELS, source.where):
-            return imagecodecs.png_decode(data)
+            return png_pixels(data)
 
 
 def inspect_image(path: UPath | Path, maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS) -> ImageInfo:
