@@ -62,6 +62,15 @@ class StoreError(ProjectError):
     """Something stored under outputs/ is missing, unfinished or damaged."""
 
 
+class AtWorkError(ProjectError):
+    """Another run is at work on the same asset and plate.
+
+    No `StoreError`: nothing is wrong, with what is stored or with the plate.
+    """
+
+    transient = True
+
+
 class ContentChangedError(StoreError):
     """A file is not what it was when it was inspected, or written."""
 

@@ -4,6 +4,9 @@ Redis delivers a run *at least* once: a task is acknowledged when it is done, so
 machine had taken but not begun is handed to another. What must not happen twice is the run itself: a
 delivered run is executed only if it waits to be executed and nobody holds its lease (`run_lease.py`).
 
+A run whose process alone died before the run had begun is not handed on: its worker declares it failed, and
+Dagster retries it, so often and no more. (Of runs that have begun run monitoring finds the dead process.)
+
 Importing this needs no server. Tools of Celery find the application as `dp_assets.orchestration.celery_app`;
 `dp-assets worker` starts workers.
 """
@@ -12,13 +15,13 @@ import logging
 import os
 import signal
 import socket
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
 import redis
-from celery import Celery, Task  # type: ignore[import-untyped]
+from celery import Celery, Task, signals  # type: ignore[import-untyped]
+from celery.exceptions import Ignore, WorkerLostError  # type: ignore[import-untyped]
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import unpack_value
@@ -29,7 +32,14 @@ from dagster_postgres.utils import DagsterPostgresException
 from kombu import Queue
 from sqlalchemy.exc import OperationalError
 
-from dp_assets.orchestration.run_lease import Heartbeat, LeaseStore, RunLease, lease_store
+from dp_assets.orchestration.run_lease import (
+    Heartbeat,
+    LeaseStore,
+    RunLease,
+    lease_store,
+    owner_name,
+    process_of,
+)
 
 BROKER_VARIABLE = "DP_BROKER_URL"
 BACKEND_VARIABLE = "DP_BACKEND_URL"
@@ -82,30 +92,55 @@ def cluster_app(broker: str | None, backend: str | None = None, default_queue: s
     options: dict[str, Any] = {"shared": False}
     execute = create_execute_job_task(Celery("inner", set_as_current=False), **options)
 
-    @made.task(bind=True, name=TASK_EXECUTE_JOB_NAME, track_started=True, shared=False)
+    # All deliveries of a run have one result. It is to say what became of the process that was at work: so
+    # none of them writes that it was started, and one that is left alone writes nothing at all.
+    @made.task(bind=True, name=TASK_EXECUTE_JOB_NAME, track_started=False, shared=False)
     def execute_job(task: Task, execute_job_args_packed: dict[str, Any]) -> int:
-        run_id = unpack_value(execute_job_args_packed, as_type=ExecuteRunArgs).run_id
-        worker = task.request.hostname or socket.gethostname()
+        run_id = _run_id(execute_job_args_packed)
         try:
             with DagsterInstance.get() as instance:
-                return execute_delivered(
+                exit_code = execute_delivered(
                     instance,
                     run_id,
                     lease_store(broker or ""),
-                    worker,
+                    _worker(task),
                     lambda: execute.run(execute_job_args_packed),
                 )
         except SERVER_ERRORS as error:
             # Delivered again later: if the run began meanwhile, it is left alone then.
             raise task.retry(exc=error, countdown=RETRY_SECONDS, max_retries=MAXIMUM_RETRIES) from error
+        if exit_code is None:
+            raise Ignore(f"run {run_id} is left alone")
+        return exit_code
+
+    def report_if_lost(sender: Task, exception: BaseException, kwargs: dict[str, Any], **_: Any) -> None:
+        """Called in the worker's main process when a process is gone; in others for errors of every kind."""
+        if not isinstance(exception, WorkerLostError):
+            return
+        run_id = _run_id(kwargs["execute_job_args_packed"])
+        try:
+            with DagsterInstance.get() as instance:
+                report_lost(instance, run_id, lease_store(broker or ""), _worker(sender), str(exception))
+        except SERVER_ERRORS as error:
+            logger.error("run %s lost its process, which could not be reported: %s", run_id, error)
 
     made.finalize()
+    signals.task_failure.connect(report_if_lost, sender=made.tasks[TASK_EXECUTE_JOB_NAME], weak=False)
     return made
+
+
+def _run_id(execute_job_args_packed: dict[str, Any]) -> str:
+    return unpack_value(execute_job_args_packed, as_type=ExecuteRunArgs).run_id
+
+
+def _worker(task: Task) -> str:
+    """The name of the worker that has this task."""
+    return task.request.hostname or socket.gethostname()
 
 
 def execute_delivered(
     instance: DagsterInstance, run_id: str, store: LeaseStore, worker: str, execute: Callable[[], int]
-) -> int:
+) -> int | None:
     """Execute a run that was delivered to this process, if that is still to be done.
 
     Parameters
@@ -116,24 +151,24 @@ def execute_delivered(
 
     Returns
     -------
-    The exit code of the run; 0 when it was left alone.
+    The exit code of the run; None when it was left alone.
     """
     run = instance.get_run_by_id(run_id)
     if run is None or run.status not in WAITING:
         logger.warning(
             "run %s is left alone: it is %s", run_id, run.status.value if run else "not known here"
         )
-        return 0
-    lease = RunLease(store, run_id, f"{worker}/{os.getpid()}/{uuid.uuid4().hex}")
+        return None
+    lease = RunLease(store, run_id, owner_name(worker, os.getpid()))
     if not lease.claim():
         logger.warning("run %s is left alone: another worker has it", run_id)
-        return 0
+        return None
     # Whatever happens from here on, the lease is given back: another delivery would find it taken.
     try:
         # Between the look and the claim another worker may have executed and released it.
         run = instance.get_run_by_id(run_id)
         if run is None or run.status not in WAITING:
-            return 0
+            return None
         instance.add_run_tags(run_id, {WORKER_TAG: worker})
         heartbeat = Heartbeat(lease, lambda: _is_over(instance, run_id), _end_this_process)
         try:
@@ -146,6 +181,58 @@ def execute_delivered(
         # While Redis is away the lease runs out by itself.
         with suppress(redis.RedisError):
             lease.release()
+
+
+def report_lost(instance: DagsterInstance, run_id: str, store: LeaseStore, worker: str, reason: str) -> bool:
+    """Declare a run failed whose process died after this worker had given it the run, and before it began.
+
+    The lease is taken first, so that nobody begins the run meanwhile. A run that another process has is left
+    alone: another delivery is at work then. Whoever comes later finds a failed run.
+
+    Parameters
+    ----------
+    store : where leases are kept.
+    worker : the name of this worker, whose machine the dead process was on.
+    reason : what is known about its death.
+
+    Returns
+    -------
+    Whether it was declared failed.
+    """
+
+    def is_gone(owner: str) -> bool:
+        process = process_of(owner, worker)
+        return process is not None and not _is_alive(process)
+
+    run = instance.get_run_by_id(run_id)
+    if run is None or run.status not in WAITING:
+        return False
+    lease = RunLease(store, run_id, owner_name(worker, os.getpid()))
+    if not lease.claim_after(is_gone):
+        logger.warning("run %s lost a process, but another one has it", run_id)
+        return False
+    try:
+        run = instance.get_run_by_id(run_id)
+        if run is None or run.status not in WAITING:
+            return False
+        message = f"worker {worker} lost the process of this run before the run had begun: {reason}"
+        instance.report_run_failed(run, message)
+        logger.error("run %s has failed: %s", run_id, message)
+        return True
+    finally:
+        with suppress(redis.RedisError):
+            lease.release()
+
+
+def _is_alive(process: int) -> bool:
+    """Whether a process of this machine is there."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        return True
+    return True
 
 
 def _is_over(instance: DagsterInstance, run_id: str) -> bool:

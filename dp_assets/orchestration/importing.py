@@ -120,7 +120,7 @@ class ProjectImports:
         Raises
         ------
         ImageFileError : strips that cannot be used.
-        StoreError : a run is working on the same crops.
+        AtWorkError : a run is working on the same crops.
         """
         asset = (PREFIX, set_name)
         place = self.resource.path(asset, plate)

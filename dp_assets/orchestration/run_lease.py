@@ -10,6 +10,7 @@ Nothing here compares the clocks of two machines: a lease is fresh when it has c
 import logging
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
@@ -44,6 +45,17 @@ def lease_store(url: str) -> LeaseStore:
     )
 
 
+def owner_name(worker: str, process: int) -> str:
+    """A name for a process of a worker, unique among all processes of all machines, now and later."""
+    return f"{worker}/{process}/{uuid.uuid4().hex}"
+
+
+def process_of(owner: str, worker: str) -> int | None:
+    """The number of an owner's process; None when it is not one of this worker."""
+    of, _, rest = owner.rpartition("/")[0].rpartition("/")
+    return int(rest) if of == worker and rest.isdecimal() else None
+
+
 class RunLease:
     """The lease of one run.
 
@@ -51,7 +63,7 @@ class RunLease:
     ----------
     store : where leases are kept.
     run_id : of the run.
-    owner : the process that takes it; unique among all processes of all machines, now and later.
+    owner : the process that takes it (`owner_name`).
     """
 
     def __init__(self, store: LeaseStore, run_id: str, owner: str = "") -> None:
@@ -63,6 +75,18 @@ class RunLease:
     def claim(self) -> bool:
         """Take the run, unless somebody has it."""
         return bool(self._store.set(self._key, self._value(), ex=LEASE_SECONDS, nx=True))
+
+    def claim_after(self, is_gone: Callable[[str], bool]) -> bool:
+        """Take the run, unless somebody has it who is not gone.
+
+        Parameters
+        ----------
+        is_gone : whether an owner will never show a sign of life again; asked for the one who has it.
+        """
+        held = self.read()
+        if held is not None and is_gone(held.rpartition("#")[0]):
+            self._store.delete(self._key)
+        return self.claim()
 
     def renew(self) -> bool:
         """Show a sign of life; False when the run is somebody else's.

@@ -17,7 +17,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from dp_assets.config.errors import StoreError
+from dp_assets.config.errors import AtWorkError, StoreError
 from dp_assets.storage.atomic import write_bytes
 from dp_assets.storage.fingerprints import fingerprint, fingerprint_bytes
 from dp_assets.storage.held_names import TEMPORARY_MARK, temporary_sibling
@@ -41,14 +41,14 @@ class WorkFolder:
 
     @contextmanager
     def locked(self) -> Iterator["WorkFolder"]:
-        """Hold the folder for this process. Raises StoreError when another run works on the same plate."""
+        """Hold the folder for this process. Raises AtWorkError when another run works on the same plate."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # It may be given back by another thread: results are published after the work is done.
         lock = FileLock(self.path.parent / f".{self.path.name}.lock", thread_local=False)
         try:
             lock.acquire(timeout=LOCK_TIMEOUT_SECONDS)
         except Timeout as error:
-            raise StoreError(
+            raise AtWorkError(
                 "another run is working on this asset and plate",
                 where=str(self.path),
                 remedy="wait for it to end (its finished sites are kept), then start this one again",

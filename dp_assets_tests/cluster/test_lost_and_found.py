@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from celery.result import AsyncResult
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import pack_value
 from dagster_celery.config import TASK_EXECUTE_JOB_NAME
+from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
 from dp_assets.orchestration.cluster_launcher import ClusterRunLauncher
 from dp_assets_tests.cluster.installation import LOST_AFTER_SECONDS, Installation, worker_of
@@ -92,23 +92,38 @@ def begun(installation: Installation, asset: str) -> bool:
     return (installation.root / f"{asset}.txt").exists()
 
 
-def deliver(instance: DagsterInstance, run: DagsterRun, queue: str) -> AsyncResult:
-    """Hand a run to the workers, as the launcher does, and Redis again after its visibility timeout."""
+def deliver(instance: DagsterInstance, run: DagsterRun, queue: str) -> None:
+    """Hand a run to the workers again, as Redis does after its visibility timeout: it is the same task."""
     launcher = instance.run_launcher
     assert isinstance(launcher, ClusterRunLauncher)
     assert run.job_code_origin is not None
     arguments = ExecuteRunArgs(
         run.job_code_origin, run.run_id, instance.get_ref(), set_exit_code_on_failure=True
     )
-    return launcher.celery.tasks[TASK_EXECUTE_JOB_NAME].apply_async(
-        kwargs={"execute_job_args_packed": pack_value(arguments)}, queue=queue, routing_key=f"{queue}.again"
+    launcher.celery.tasks[TASK_EXECUTE_JOB_NAME].apply_async(
+        kwargs={"execute_job_args_packed": pack_value(arguments)},
+        queue=queue,
+        routing_key=f"{queue}.again",
+        task_id=run.tags[DAGSTER_CELERY_TASK_ID_TAG],
     )
 
 
-def deliver_again(instance: DagsterInstance, run: DagsterRun) -> None:
-    """Deliver a run once more, and wait until a worker has dealt with that."""
-    sent = deliver(instance, run, "cpu")
-    wait_until(lambda: sent.state == "SUCCESS", "the second delivery is dealt with", PATIENCE)
+def deliver_again(installation: Installation, instance: DagsterInstance, run: DagsterRun) -> None:
+    """Deliver a run once more, and wait until a worker has left it alone."""
+
+    def left_alone() -> int:
+        return sum(
+            machine.text().count(f"run {run.run_id} is left alone") for machine in installation.machines
+        )
+
+    before = left_alone()
+    deliver(instance, run, "cpu")
+    wait_until(lambda: left_alone() > before, "the second delivery is dealt with", PATIENCE)
+
+
+def unacknowledged(installation: Installation) -> int:
+    """How many deliveries workers have at hand."""
+    return int(installation.redis.client.hlen("unacked"))
 
 
 def test_runs_of_the_pool_gpu_go_to_machines_with_one(
@@ -135,12 +150,12 @@ def test_a_run_delivered_twice_is_executed_once(
     installation.worker("machine_2", "cpu")
     launch(installation, "cpu", 15)
     wait_until(lambda: begun(installation, "on_a_cpu"), "the asset is at work", PATIENCE)
-    deliver_again(instance, the_run(instance))
+    deliver_again(installation, instance, the_run(instance))
     assert the_run(instance).status == DagsterRunStatus.STARTED, (
         "the second delivery came too late to show anything"
     )
     wait_for(instance, DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE)
-    deliver_again(instance, the_run(instance))
+    deliver_again(installation, instance, the_run(instance))
     assert the_run(instance).status == DagsterRunStatus.SUCCESS
     assert log_of(installation, "on_a_cpu") == ["began", "ended"]
     assert instance.get_runs_count() == 1
@@ -170,20 +185,48 @@ def test_a_run_is_not_called_lost_because(
     )
 
 
+@pytest.mark.parametrize("twice", [False, True], ids=["delivered_once", "delivered_twice"])
 def test_a_killed_process_is_found_and_its_run_retried(
-    installation: Installation, instance: DagsterInstance
+    installation: Installation, instance: DagsterInstance, twice: bool
 ) -> None:
     machine = installation.worker("machine_1", "cpu")
     launch(installation, "cpu", 30)
     wait_until(lambda: begun(installation, "on_a_cpu"), "the asset is at work", PATIENCE)
     pid = process_of(instance, the_run(instance))
     assert pid != machine.pid
+    if twice:
+        installation.worker("machine_2", "cpu")
+        deliver_again(installation, instance, the_run(instance))
+        wait_until(lambda: unacknowledged(installation) == 1, "that one is acknowledged", PATIENCE)
     os.kill(pid, signal.SIGKILL)
     wait_for(instance, DagsterRunStatus.FAILURE)
-    assert any("was killed" in str(entry.message) for entry in instance.all_logs(the_run(instance).run_id))
+    said = [str(entry.message) for entry in instance.all_logs(the_run(instance).run_id)]
+    # found sooner than by the silence of its lease, which has other words
+    assert any(re.search(r"the process of worker \S+ was killed", message) for message in said), said
     wait_until(lambda: instance.get_runs_count() == 2, "there is a retry", PATIENCE)
     wait_for(instance, DagsterRunStatus.SUCCESS, of=lambda i: i.get_runs()[0])
     assert log_of(installation, "on_a_cpu") == ["began", "began", "ended"]
+
+
+def test_a_run_whose_process_dies_before_it_begins_is_retried(
+    installation: Installation, instance: DagsterInstance
+) -> None:
+    launch(installation, "cpu", 0.1)
+    wait_for(instance, DagsterRunStatus.STARTING)
+    run = the_run(instance)
+    daemon = installation.machines[0]
+    wait_until(lambda: "Launched 1 runs" in daemon.text(), "the launch is over", PATIENCE)
+    deadly = installation.root / "deadly"
+    deadly.touch()
+    installation.worker("machine_1", "cpu")
+    wait_until(lambda: not deadly.exists(), "the process has died", PATIENCE)
+    # far below the time limit for runs to start
+    wait_until(lambda: the_run(instance).status == DagsterRunStatus.FAILURE, "its run has failed", 60.0)
+    said = [str(entry.message) for entry in instance.all_logs(run.run_id)]
+    assert any("lost the process of this run before the run had begun" in message for message in said), said
+    wait_until(lambda: instance.get_runs_count() == 2, "there is a retry", PATIENCE)
+    wait_for(instance, DagsterRunStatus.SUCCESS, of=lambda i: i.get_runs()[0])
+    assert log_of(installation, "on_a_cpu") == ["began", "ended"]
 
 
 def test_a_run_that_waits_for_a_worker_is_not_lost(

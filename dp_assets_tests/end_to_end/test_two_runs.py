@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus
 
+from dp_assets.orchestration.automation.ended_runs import Outcome, outcome_of_run
 from dp_assets.orchestration.project_setup import set_up_project
 from dp_assets.orchestration.stage_runner import project_instance
 from dp_assets_tests.end_to_end.conftest import STOPPING, Command, command_line, environment_of
@@ -63,8 +64,10 @@ def test_the_second_run_on_a_plate_says_that_the_first_is_at_work(tiny: Workshop
     assert kept, "the second run took away what the first had finished"
     assert first.returncode == 0, output
     with DagsterInstance.from_config(str(tiny.root / ".dagster")) as instance:
-        ended = [run.status for run in instance.get_runs()][:2]
-    assert ended == [DagsterRunStatus.FAILURE, DagsterRunStatus.SUCCESS]
+        ended = instance.get_runs()[:2]
+        outcomes = [outcome_of_run(instance, run) for run in ended]
+    assert [run.status for run in ended] == [DagsterRunStatus.FAILURE, DagsterRunStatus.SUCCESS]
+    assert outcomes == [Outcome.LOST, Outcome.SUCCEEDED], "nothing is said against the plate"
     alone = Workshop(tiny.root)
     made = contents(tiny.root / "outputs" / "compressed")
     assert alone.make("image_index").succeeded

@@ -1,16 +1,20 @@
 """Several machines without servers: queues, leases, lost workers, second deliveries, and a made-up Redis."""
 
+import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import dagster as dg
 import pytest
 import redis
 import yaml
+from celery import signals
+from celery.exceptions import WorkerLostError
 from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
 from dagster._core.code_pointer import CodePointer
 from dagster._core.instance.config import dagster_instance_config
@@ -23,10 +27,16 @@ from dagster_celery.config import TASK_EXECUTE_JOB_NAME
 from sqlalchemy.exc import OperationalError
 
 from dp_assets.config.errors import ClusterError
-from dp_assets.orchestration.celery_app import QUEUES, WORKER_TAG, cluster_app, execute_delivered
+from dp_assets.orchestration.celery_app import (
+    QUEUES,
+    WORKER_TAG,
+    cluster_app,
+    execute_delivered,
+    report_lost,
+)
 from dp_assets.orchestration.cluster_launcher import ClusterRunLauncher
 from dp_assets.orchestration.code_location import build_defs
-from dp_assets.orchestration.run_lease import Heartbeat, LeaseWatch, RunLease
+from dp_assets.orchestration.run_lease import Heartbeat, LeaseWatch, RunLease, owner_name, process_of
 from dp_assets.orchestration.run_pools import needs_gpu
 from dp_assets_tests.conftest import REPOSITORY
 from dp_assets_tests.orchestration.materializing import Workshop, call
@@ -185,7 +195,9 @@ def nothing() -> None:
     """Does nothing."""
 
 
-def delivered(instance: DagsterInstance, store: MadeUpRedis, run: DagsterRun, executed: list[str]) -> int:
+def delivered(
+    instance: DagsterInstance, store: MadeUpRedis, run: DagsterRun, executed: list[str]
+) -> int | None:
     def execute() -> int:
         executed.append(run.run_id)
         return 0
@@ -198,8 +210,8 @@ def test_only_a_run_that_waits_is_executed(status: DagsterRunStatus) -> None:
     handler, executed = signal.getsignal(signal.SIGTERM), list[str]()
     with DagsterInstance.ephemeral() as instance:
         run = instance.create_run_for_job(nothing, status=status)
-        assert delivered(instance, MadeUpRedis(), run, executed) == 0
         waits = status in (DagsterRunStatus.NOT_STARTED, DagsterRunStatus.STARTING)
+        assert delivered(instance, MadeUpRedis(), run, executed) == (0 if waits else None)
         assert executed == ([run.run_id] if waits else [])
         current = instance.get_run_by_id(run.run_id)
         assert current is not None
@@ -214,7 +226,7 @@ def test_a_run_that_another_worker_has_is_left_alone_and_its_lease_too() -> None
         run = instance.create_run_for_job(nothing, status=DagsterRunStatus.STARTING)
         other = RunLease(store, run.run_id, "machine_2")
         assert other.claim()
-        assert delivered(instance, store, run, executed) == 0
+        assert delivered(instance, store, run, executed) is None
         assert executed == []
         assert other.renew()
 
@@ -266,15 +278,134 @@ def test_a_run_is_delivered_again_when_the_database_was_away(monkeypatch: pytest
 
     monkeypatch.setattr(DagsterInstance, "get", away)
     with DagsterInstance.ephemeral() as instance:
-        run = instance.create_run_for_job(nothing)
-        origin = JobPythonOrigin(
-            "nothing", RepositoryPythonOrigin(sys.executable, CodePointer.from_module("m", "d", None))
-        )
-        arguments = pack_value(ExecuteRunArgs(origin, run.run_id, None))
+        arguments = arguments_of(instance.create_run_for_job(nothing))
     task = cluster_app(NOWHERE).tasks[TASK_EXECUTE_JOB_NAME]
-    # The run is not known in an instance that is empty: it is left alone.
-    assert task.apply(kwargs={"execute_job_args_packed": arguments}).get() == 0
+    # The run is not known in an instance that is empty: it is left alone, which is no result.
+    assert task.apply(kwargs=arguments).state == "IGNORED"
     assert len(tried) == 3
+
+
+def arguments_of(run: DagsterRun) -> dict[str, object]:
+    """What the launcher gives the task of a run."""
+    pointer = CodePointer.from_module("m", "d", None)
+    origin = JobPythonOrigin("nothing", RepositoryPythonOrigin(sys.executable, pointer))
+    return {"execute_job_args_packed": pack_value(ExecuteRunArgs(origin, run.run_id, None))}
+
+
+def dead_process() -> int:
+    """The number of a process that was there."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as process:
+        process.wait()
+    return process.pid
+
+
+WORKER = "cpu-7@machine"
+
+
+def test_the_name_of_an_owner_says_which_process_of_which_worker_it_is() -> None:
+    first, second = (owner_name(WORKER, 12) for _ in range(2))
+    assert first != second
+    assert process_of(first, WORKER) == 12
+    assert process_of(first, "cpu-7@another") is None
+    assert process_of(first, "") is None
+    assert process_of("machine_1", WORKER) is None
+
+
+@pytest.mark.parametrize(
+    ("holder", "status", "fails"),
+    [
+        (None, DagsterRunStatus.STARTING, True),
+        (None, DagsterRunStatus.NOT_STARTED, True),
+        ("dead", DagsterRunStatus.STARTING, True),
+        ("alive", DagsterRunStatus.STARTING, False),
+        ("elsewhere", DagsterRunStatus.STARTING, False),
+        (None, DagsterRunStatus.STARTED, False),
+        ("dead", DagsterRunStatus.STARTED, False),
+        ("dead", DagsterRunStatus.CANCELING, False),
+        ("dead", DagsterRunStatus.SUCCESS, False),
+    ],
+)
+def test_a_run_fails_whose_process_died_before_it_began_unless_another_one_has_it(
+    holder: str | None, status: DagsterRunStatus, fails: bool
+) -> None:
+    store = MadeUpRedis()
+    owners = {
+        "dead": owner_name(WORKER, dead_process()),
+        "alive": owner_name(WORKER, os.getpid()),
+        "elsewhere": owner_name("cpu-7@another", dead_process()),
+    }
+    with DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(nothing, status=status)
+        held = RunLease(store, run.run_id, owners[holder] if holder else "")
+        if holder:
+            assert held.claim()
+        assert report_lost(instance, run.run_id, store, WORKER, "signal 9 (SIGKILL)") is fails
+        current = instance.get_run_by_id(run.run_id)
+        assert current is not None
+        assert current.status == (DagsterRunStatus.FAILURE if fails else status)
+        said = [str(entry.message) for entry in instance.all_logs(run.run_id)]
+        told = f"worker {WORKER} lost the process of this run before the run had begun: signal 9 (SIGKILL)"
+        assert any(told in message for message in said) is fails
+        assert (held.read() is not None) == (holder is not None and not fails), "who has it keeps it"
+
+
+def test_a_delivery_that_comes_while_a_run_is_declared_failed_leaves_it_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store, executed = MadeUpRedis(), list[str]()
+    with DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(nothing, status=DagsterRunStatus.STARTING)
+        report = instance.report_run_failed
+
+        def another_comes(*arguments: object) -> None:
+            assert delivered(instance, store, run, executed) is None
+            report(*arguments)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(instance, "report_run_failed", another_comes)
+        assert report_lost(instance, run.run_id, store, WORKER, "")
+        assert delivered(instance, store, run, executed) is None
+        assert executed == []
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (WorkerLostError("signal 9 (SIGKILL)"), DagsterRunStatus.FAILURE),
+        (ModuleNotFoundError("an error of the run's own"), DagsterRunStatus.STARTING),
+    ],
+)
+def test_a_worker_reports_what_its_pool_says_is_lost_and_nothing_else(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, status: DagsterRunStatus
+) -> None:
+    monkeypatch.setattr("dp_assets.orchestration.celery_app.lease_store", lambda _: MadeUpRedis())
+    task = cluster_app(NOWHERE).tasks[TASK_EXECUTE_JOB_NAME]
+    with DagsterInstance.ephemeral() as instance:
+        monkeypatch.setattr(DagsterInstance, "get", lambda: nullcontext(instance))
+        run = instance.create_run_for_job(nothing, status=DagsterRunStatus.STARTING)
+        answers = signals.task_failure.send(
+            sender=task, task_id="1", exception=error, args=(), kwargs=arguments_of(run)
+        )
+        assert [answer for _, answer in answers] == [None]
+        current = instance.get_run_by_id(run.run_id)
+        assert current is not None
+        assert current.status == status
+
+
+def test_a_worker_lives_on_when_a_lost_process_cannot_be_reported(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def away() -> DagsterInstance:
+        raise OperationalError("connect", {}, ConnectionError("refused"))
+
+    with DagsterInstance.ephemeral() as instance:
+        run = instance.create_run_for_job(nothing, status=DagsterRunStatus.STARTING)
+    monkeypatch.setattr(DagsterInstance, "get", away)
+    task = cluster_app(NOWHERE).tasks[TASK_EXECUTE_JOB_NAME]
+    answers = signals.task_failure.send(
+        sender=task, task_id="1", exception=WorkerLostError(), args=(), kwargs=arguments_of(run)
+    )
+    assert [answer for _, answer in answers] == [None]
+    assert f"run {run.run_id} lost its process, which could not be reported" in caplog.text
 
 
 def _concurrency(pools: tuple[str, ...]) -> RunOpConcurrency:
@@ -328,6 +459,7 @@ def test_the_settings_of_workers_are_those_that_redelivery_needs() -> None:
     shipped = yaml.safe_load(SHIPPED.read_text())
     assert conf.task_acks_late
     assert not conf.task_reject_on_worker_lost
+    assert not cluster_app(NOWHERE).tasks[TASK_EXECUTE_JOB_NAME].track_started
     assert conf.worker_prefetch_multiplier == 1
     assert conf.worker_max_tasks_per_child == 1
     assert {queue.name for queue in conf.task_queues} == set(QUEUES)

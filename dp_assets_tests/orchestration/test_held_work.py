@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from dp_assets.config.errors import StoreError
+from dp_assets.config.errors import AtWorkError
 from dp_assets.storage import work
 from dp_assets.storage.work import WorkFolder
 from dp_assets_tests.orchestration.materializing import Workshop
@@ -35,7 +35,7 @@ def test_nobody_else_works_in_a_folder_while_its_result_is_put_in_place(
 
     def look_and_replace(source: Any, target: Any) -> None:
         if str(target).startswith(outputs):
-            with pytest.raises(StoreError, match="another run is working"), folder.locked():
+            with pytest.raises(AtWorkError, match="another run is working"), folder.locked():
                 pass
             refused.append(target)
         replace(source, target)

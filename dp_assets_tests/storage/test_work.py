@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dp_assets.config.errors import StoreError
+from dp_assets.config.errors import AtWorkError, StoreError
 from dp_assets.storage import work as work_module
 from dp_assets.storage.fingerprints import fingerprint
 from dp_assets.storage.work import WorkFolder
@@ -206,7 +206,7 @@ def test_a_second_process_is_refused_until_the_first_ends(tmp_path: Path) -> Non
         assert holder.stdout is not None
         assert holder.stdin is not None
         assert holder.stdout.readline() == "held\n"
-        with pytest.raises(StoreError, match="another run is working") as caught, WorkFolder(path).locked():
+        with pytest.raises(AtWorkError, match="another run is working") as caught, WorkFolder(path).locked():
             pass
         assert caught.value.problems[0].where == str(path)
         with WorkFolder(tmp_path / "asset" / "P2").locked():
@@ -223,7 +223,7 @@ def test_a_second_thread_is_refused_too(tmp_path: Path) -> None:
         try:
             with WorkFolder(tmp_path / "P1").locked():
                 pass
-        except StoreError as error:
+        except AtWorkError as error:
             refused.append(error)
 
     with WorkFolder(tmp_path / "P1").locked():
@@ -244,7 +244,7 @@ def test_the_lock_is_given_back_after_a_failure_and_survives_clearing(tmp_path: 
         fail()
     with work.locked():
         work.clear()
-        with pytest.raises(StoreError), WorkFolder(tmp_path / "P1").locked():
+        with pytest.raises(AtWorkError), WorkFolder(tmp_path / "P1").locked():
             pass
     with work.locked():
         assert work.path.is_dir()

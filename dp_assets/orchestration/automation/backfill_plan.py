@@ -9,7 +9,7 @@ import pyarrow as pa
 from dagster import DagsterInstance
 
 from dp_assets.config.project import Project
-from dp_assets.orchestration.automation.ended_runs import failed_steps
+from dp_assets.orchestration.automation.ended_runs import failed_steps, found_another_run
 from dp_assets.orchestration.automation.source_changes import SOURCES, changed_sources
 from dp_assets.orchestration.automation.staleness import AssetGraph, Staleness
 from dp_assets.orchestration.jobs import PLATE_STAGES
@@ -150,9 +150,11 @@ def failure_of(instance: DagsterInstance, key: dg.AssetKey, plate: str | None) -
         for entry in instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
         if entry.dagster_event is not None
     ]
-    if not failed_steps(instance, run.run_id):
-        return "its run was killed"
-    first = failures[0]
+    with_reason = failed_steps(instance, run.run_id)
+    if not with_reason:
+        met = any(found_another_run(event) for event in failures)
+        return "another run was at work on it" if met else "its run was killed"
+    first = next(event for event in failures if event.step_key in with_reason)
     name = (first.step_key or "").replace("__", "/")
     message = failure_message(first).splitlines()[0]
     return message if name == key.to_user_string() else f"{name} failed: {message}"

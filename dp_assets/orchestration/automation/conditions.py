@@ -55,7 +55,7 @@ def missing(night: dg.AutomationCondition) -> dg.AutomationCondition:
     """Missing when the night comes, and everything that it is made of is there or made in the same run.
 
     What waits for something else (features for a model) stays due until that is there. What has failed waits
-    for somebody to put it right and run it; what was killed does not.
+    for somebody to put it right and run it; what was killed, or found another run at work, does not.
     """
     return (
         _due(night)
@@ -82,7 +82,7 @@ def _due(night: dg.AutomationCondition) -> dg.AutomationCondition:
 
 
 def failed() -> dg.AutomationCondition:
-    """The last run failed, and not because it was killed."""
+    """The last run failed with a reason: neither was it killed nor was another run at work."""
     return (Condition.execution_failed() & ~WasLost()).with_label("failed_with_a_reason")
 
 

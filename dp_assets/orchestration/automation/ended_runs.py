@@ -1,5 +1,9 @@
-"""How runs ended: well, with a reason, or killed. What was killed is asked for again."""
+"""How runs ended: well, with a reason, or without one. What has no reason against it is asked for again.
 
+There is none when a run was killed or stopped, and none when another run was at work on the same plate.
+"""
+
+from collections.abc import Iterator
 from enum import Enum
 
 import dagster as dg
@@ -7,11 +11,13 @@ from dagster import DagsterInstance
 from dagster._core.definitions.events import AssetKeyPartitionKey
 from dagster._core.storage.dagster_run import FINISHED_STATUSES
 
+from dp_assets.config.errors import AtWorkError
 from dp_assets.orchestration.automation.names import STARTED_BY
 
 RUN_KEY = "dagster/run_key"
 WILL_RETRY = "dagster/will_retry"
 INTERRUPTIONS = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
+AT_WORK = AtWorkError.__name__
 
 
 class Outcome(Enum):
@@ -21,7 +27,7 @@ class Outcome(Enum):
     GOING_ON = "it has not ended"
     SUCCEEDED = "it succeeded"
     FAILED = "it failed, and says why"
-    LOST = "it was killed"
+    LOST = "it was killed or stopped, or another run was at work there"
 
 
 def outcome_of(instance: DagsterInstance, run_key: str, started_by: str) -> Outcome:
@@ -49,24 +55,37 @@ def starts_again(run: dg.DagsterRun) -> bool:
 
 
 def failed_steps(instance: DagsterInstance, run_id: str) -> set[str]:
-    """The steps of a run that failed by themselves; none when it was killed or stopped."""
+    """The steps of a run that failed with a reason.
+
+    None when it was killed or stopped, and none where another run was at work.
+    """
     found = set()
     for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
         event = entry.dagster_event
-        if event is not None and event.step_key is not None and not _was_interrupted(event):
+        if event is not None and event.step_key is not None and _has_reason(event):
             found.add(event.step_key)
     return found
 
 
-def _was_interrupted(event: dg.DagsterEvent) -> bool:
+def found_another_run(event: dg.DagsterEvent) -> bool:
+    """Whether a step failed since another run was at work on the same asset and plate."""
+    return AT_WORK in _errors(event)
+
+
+def _has_reason(event: dg.DagsterEvent) -> bool:
+    return not {AT_WORK, *INTERRUPTIONS} & set(_errors(event))
+
+
+def _errors(event: dg.DagsterEvent) -> Iterator[str]:
+    """The class of the error that ended a step, and those of its causes."""
     error = event.step_failure_data.error
-    while error is not None and error.cause is not None:
+    while error is not None:
+        yield error.cls_name or ""
         error = error.cause
-    return error is not None and error.cls_name in INTERRUPTIONS
 
 
 class WasLost(dg.AutomationCondition):
-    """True for what a run had planned that was killed before it got there, or stopped.
+    """True for what a run had planned that was killed before it got there, or stopped, or found another run.
 
     Meant for what has failed (`execution_failed`), so it looks at few partitions only.
     """
@@ -79,7 +98,7 @@ class WasLost(dg.AutomationCondition):
     @property
     def description(self) -> str:
         """As the UI shows it."""
-        return "Its last run was killed or stopped"
+        return "Its last run was killed or stopped, or found another run at work"
 
     def evaluate(self, context: dg.AutomationContext) -> dg.AutomationResult:
         """The partitions among the candidates whose last run says nothing against them."""

@@ -12,7 +12,7 @@ from dp_assets.config.automation import AutomationSettings
 from dp_assets.config.errors import ProjectError
 from dp_assets.config.experiment import Experiment
 from dp_assets.orchestration.assets.experiment_model import partition_of
-from dp_assets.orchestration.automation.ended_runs import Outcome, outcome_of
+from dp_assets.orchestration.automation.ended_runs import Outcome, outcome_of, outcome_of_run
 from dp_assets.orchestration.automation.names import RETRAIN, STARTED_BY
 from dp_assets.orchestration.automation.staleness import Staleness
 from dp_assets.orchestration.crop_supplies import supply_assets
@@ -191,8 +191,11 @@ def decide(
             if asked.attempts >= MOST_ATTEMPTS:
                 return asked, None, f"the training was lost {MOST_ATTEMPTS} times; start it by hand"
             attempts = asked.attempts + 1
-    asked = replace(asked, plates=wanted, number=asked.number + 1, attempts=attempts)
     keys = [dg.AssetKey([experiment.name, name]) for name in ("training_set", "trained_model")]
+    if _is_at_work(instance, keys[-1]):
+        # Of a command, say. Another one would find it at work, and fail.
+        return asked, None, "another run is training"
+    asked = replace(asked, plates=wanted, number=asked.number + 1, attempts=attempts)
     request = dg.RunRequest(
         run_key=asked.run_key(experiment.name),
         job_name=RETRAIN_JOB,
@@ -200,6 +203,13 @@ def decide(
         tags={STARTED_BY: RETRAIN, "dp/new_plates": str(len(plates.new))},
     )
     return asked, request, ""
+
+
+def _is_at_work(instance: DagsterInstance, key: dg.AssetKey) -> bool:
+    """Whether the latest run that was to make an asset goes on."""
+    planned = instance.event_log_storage.get_latest_planned_materialization_info(key)
+    run = instance.get_run_by_id(planned.run_id) if planned is not None else None
+    return run is not None and outcome_of_run(instance, run) is Outcome.GOING_ON
 
 
 def _features(

@@ -11,6 +11,8 @@ from dagster._core.storage.dagster_run import DagsterRunStatus
 from dagster._core.test_utils import freeze_time
 
 from dp_assets.orchestration.code_location import build_defs
+from dp_assets.storage import work
+from dp_assets.storage.work import WorkFolder
 from dp_assets_tests.orchestration.automation.records import PLATES, key, made, planned_run, register
 from dp_assets_tests.orchestration.materializing import PIXELS, TABLES, Workshop
 
@@ -167,6 +169,19 @@ def test_what_was_killed_is_asked_for_again_the_next_night(nights: Nights) -> No
     assert nights.at(3, 2)["plate_images"] == {PLATES[1]}, "Dagster starts it again by itself"
     planned_run(*failed, **will_retry)
     assert PLATES[0] in nights.at(4, 2)["plate_images"], "the run of a command is not started again"
+
+
+def test_what_found_another_run_at_work_is_asked_for_again_the_next_night(
+    nights: Nights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(work, "LOCK_TIMEOUT_SECONDS", 0)
+    workshop = Workshop(nights.root, nights.instance)
+    assert workshop.make("image_index").succeeded
+    assert workshop.make("plate_images", plate=PLATES[0]).succeeded
+    with WorkFolder(nights.root / ".work" / "image_quality" / PLATES[0]).locked():
+        run = workshop.make("image_quality", plate=PLATES[0])
+    assert not run.succeeded
+    assert nights.at(2, 2)["image_quality"] == set(PLATES)
 
 
 def test_model_from_elsewhere_is_made_when_it_is_missing(write_project: Callable[..., Workshop]) -> None:

@@ -85,6 +85,18 @@ def test_a_training_is_asked_for_again_only_when_it_was_killed(
     assert (request is not None) == (status != DagsterRunStatus.STARTED)
 
 
+def test_no_training_is_asked_for_while_a_command_trains(write_project: Callable[..., Workshop]) -> None:
+    workshop = project(write_project, "new_plates")
+    experiment = load_project(workshop.root).experiments["cnn"]
+    new, asset = plates("P1 P2 P3"), ("cnn/trained_model",)
+    training = planned_run(workshop.instance, asset, None, DagsterRunStatus.STARTED)
+    asked, request, said = decide(experiment, new, Asked(), workshop.instance)
+    assert (asked, request, said) == (Asked(), None, "another run is training"), "and no attempt is counted"
+    workshop.instance.report_run_failed(training)
+    _, request, _ = decide(experiment, new, asked, workshop.instance)
+    assert request is not None
+
+
 def test_plates_of_the_split_are_those_of_the_index_whose_crops_are_there(
     write_project: Callable[..., Workshop],
 ) -> None:
