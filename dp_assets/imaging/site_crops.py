@@ -77,6 +77,6 @@ class SiteCrops:
         bare = replace(self.geometry, margin=0)
         side = window_side(bare, site.original_shape, array_shape)
         origins = window_origins(centres, bare, site.original_shape, array_shape)
-        planes, _ = self.masks.windows(site, centres, origins, side, array_shape, maximum_pixels)
+        cut, _ = self.masks.windows(site, centres, origins, side, array_shape, maximum_pixels)
         where = (origins, centres, bare, site.original_shape, array_shape)
-        return crops, crop_masks(planes, *where, self.masks.sampling)
+        return crops, crop_masks(cut, *where, self.masks.sampling)
