@@ -24,7 +24,7 @@ def prepared(plate: MadePlate, folder: Path) -> tuple[dict[str, np.ndarray], np.
     sites = plate.sites()
     accumulator = IlluminationAccumulator(CHANNELS, SHAPE, 16, 4)
     for site in sites:
-        accumulator.add(site.read())
+        accumulator.add(site.planes_of_channels())
     plan = CompressionPlan(sites, CHANNELS, accumulator.finish(8), "f", 1.0, "image", "s")
     writer, failures = compress_plate(plan, **options(WorkFolder(folder / "w"), workers=2))
     assert failures == []
