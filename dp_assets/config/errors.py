@@ -62,6 +62,10 @@ class StoreError(ProjectError):
     """Something stored under outputs/ is missing, unfinished or damaged."""
 
 
+class NoFileLocksError(StoreError):
+    """A file system cannot lock files, so that nothing keeps two processes apart there."""
+
+
 class ContentChangedError(StoreError):
     """A file is not what it was when it was inspected, or written."""
 

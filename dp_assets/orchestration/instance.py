@@ -9,13 +9,13 @@ from typing import Any
 
 import yaml
 from dagster import DagsterInstance, DagsterInvalidConfigError
-from filelock import FileLock
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
 from dp_assets.config.errors import ConfigurationError, Problem, StoreError
 from dp_assets.orchestration.project_setup import INSTANCE_FILE
+from dp_assets.storage.file_locks import SystemLock
 
 # Dagster waits for 30 s for locked records of events, and for 5 s for those of runs.
 PATIENCE_SECONDS = 60.0
@@ -57,7 +57,7 @@ def _configured_instance(home: Path) -> DagsterInstance:
         if all((home / name).exists() for name in RECORDS):
             return DagsterInstance.from_config(str(home))
         # The first one makes the records; two that make them at once would fail.
-        with FileLock(home / FIRST_USE_LOCK):
+        with SystemLock(home / FIRST_USE_LOCK):
             return DagsterInstance.from_config(str(home))
     except (yaml.YAMLError, DagsterInvalidConfigError) as error:
         raise ConfigurationError(

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import dagster as dg
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from dp_assets.config.automation import AutomationSettings
 from dp_assets.config.errors import ProjectError
@@ -13,6 +13,7 @@ from dp_assets.orchestration.automation.ended_runs import Outcome, outcome_of
 from dp_assets.orchestration.automation.index_changes import is_registered
 from dp_assets.orchestration.automation.names import NEW_PLATES, STARTED_BY
 from dp_assets.orchestration.project_resource import ProjectResource
+from dp_assets.storage.file_locks import SystemLock
 from dp_assets.storage.fingerprints import fingerprint_bytes
 from dp_assets.storage.index_file import INDEX_NAMES, IndexLocation, find_index, read_index
 from dp_assets.storage.index_parts import (
@@ -146,7 +147,7 @@ def _arrivals(
     taken: list[TakenPart] = []
     refused: dict[str, str] = {}
     try:
-        with FileLock(layout.metadata / LOCK, timeout=0):
+        with SystemLock(layout.metadata / LOCK, timeout=0):
             index = index_to_extend(project)
             if index.path.exists():
                 read_index(index, channels)
