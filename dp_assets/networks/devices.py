@@ -59,7 +59,12 @@ def list_devices() -> DeviceListing:
         return DeviceListing()
     try:
         answer = subprocess.run(
-            [program, "-L"], capture_output=True, text=True, timeout=LISTING_SECONDS, check=False, errors="replace"
+            [program, "-L"],
+            capture_output=True,
+            text=True,
+            timeout=LISTING_SECONDS,
+            check=False,
+            errors="replace",
         )
     except subprocess.TimeoutExpired:
         return DeviceListing(problem=_failing(program, f"does not answer within {LISTING_SECONDS} s"))

@@ -1,8 +1,8 @@
 """The pool `gpu`: as many places as there are devices, unless somebody chose otherwise.
 
-The limit belongs to the instance. While `dp-assets ui` serves it, that process has the say: the runs it launches
-see the devices that it sees. Otherwise every command sets it to the devices of the machine, whatever its own shell
-hides, so that commands in several shells agree.
+The limit belongs to the instance. While `dp-assets ui` serves it, that process has the say: the runs it
+launches see the devices that it sees. Otherwise every command sets it to the devices of the machine, whatever
+its own shell hides, so that commands in several shells agree.
 """
 
 import logging
@@ -35,8 +35,8 @@ def give_each_device_a_place(instance: DagsterInstance, *, serving: bool = False
     """Set the limit of the pool to the number of devices; a driver that fails is named in the log.
 
     Nothing is changed where no device is listed, where runs are started on other machines (these count their
-    devices themselves), where the limit is not the one that was set here before, and while another process serves
-    the instance.
+    devices themselves), where the limit is not the one that was set here before, and while another process
+    serves the instance.
 
     Parameters
     ----------

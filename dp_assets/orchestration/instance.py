@@ -73,7 +73,7 @@ def shadow_of_records(home: Path) -> Iterator[Path]:
 
     Yields
     ------
-    The instance's folder itself, if it has all its records; else a temporary one, where what there is is linked.
+    The instance's folder, if it has all its records; else a temporary one with links to what there is.
     """
     if all((home / name).exists() for name in RECORDS):
         yield home

@@ -48,6 +48,6 @@ class SystemLock(FileLock):
             raise NoFileLocksError(
                 f"this file system has no file locks ({error.strerror or error})",
                 where=self.lock_file,
-                remedy="mount it with locks (Lustre: option flock; NFS: without nolock), or put the folder on "
-                "another file system: without them two runs could write the same result",
+                remedy="mount it with locks (Lustre: option flock; NFS: without nolock), or put the folder "
+                "on another file system: without them two runs could write the same result",
             ) from error

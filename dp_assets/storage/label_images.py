@@ -57,8 +57,8 @@ def read_label_image(
     ------
     ImageFileError : the file is missing, cut off, damaged, in colour, of several pages, larger than
         `maximum_pixels`, or holds values that are no labels.
-    ContentChangedError : its content is another; of an object on a store, also after its copy in the cache was
-        fetched again.
+    ContentChangedError : its content is another; of an object on a store, also after its copy in the cache
+        was fetched again.
     """
     return with_fresh_copies([path], lambda: _read(path, maximum_pixels, content))
 

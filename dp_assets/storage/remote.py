@@ -103,7 +103,7 @@ def forget_copy(path: Path | UPath) -> bool:
 
 
 def with_fresh_copies(files: Iterable[Path | UPath], read: Callable[[], Read]) -> Read:
-    """What `read` makes of some files; once more from the store where what differs may be this machine's copies.
+    """What `read` makes of some files; once more from the store where this machine's copies may be what differs.
 
     Raises
     ------

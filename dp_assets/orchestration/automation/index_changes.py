@@ -1,4 +1,4 @@
-"""Whether the image index is registered as it is now: by its content, and by the plates the instance knows."""
+"""Whether the image index is registered as it is: by its content, and by the plates of the instance."""
 
 from typing import Literal
 
@@ -15,9 +15,7 @@ from dp_assets.storage.schemas import PLATE
 INDEX = dg.AssetKey("image_index")
 
 
-def index_change(
-    index: pa.Table, project: ProjectResource
-) -> tuple[Literal["missing", "stale"], str] | None:
+def index_change(index: pa.Table, project: ProjectResource) -> tuple[Literal["missing", "stale"], str] | None:
     """Why the published table `image_index` is not that of the index file; None when it is."""
     published = published_fingerprint(project.path(tuple(INDEX.path), None, ".parquet"))
     if published is None:

@@ -23,8 +23,8 @@ def call_own(failure: Failure, plugin: str, root: Path) -> None:
 
     Raises
     ------
-    ConfigurationError : there is no such function, or it raises something itself. Secrets that its own message
-        may hold are masked (`secrets.without_secrets`), since it ends in logs.
+    ConfigurationError : there is no such function, or it raises something itself. Secrets in its message are
+        masked (`secrets.without_secrets`), since it ends in logs.
     """
     function = _function(plugin, root)
     try:
