@@ -103,7 +103,7 @@ def forget_copy(path: Path | UPath) -> bool:
 
 
 def with_fresh_copies(files: Iterable[Path | UPath], read: Callable[[], Read]) -> Read:
-    """What `read` makes of some files; once more from the store where this machine's copies may be what differs.
+    """What `read` makes of some files; once more where copies on this machine may be what differs.
 
     Raises
     ------
