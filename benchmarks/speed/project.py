@@ -13,6 +13,8 @@ from benchmarks.speed.processes import own_module
 from benchmarks.speed.result import ProcessRun
 from benchmarks.speed.settings import Settings
 from benchmarks.speed.stages import PROFILING, TRAINING
+from dp_assets.config.inheritance import merged
+from dp_assets.example.experiments import usual_experiment
 
 CHECKPOINT = "untrained.hdf5"
 
@@ -69,51 +71,23 @@ def write_project(
 def experiment(name: str, plates: Plates, settings: Settings, codec: str) -> dict[str, Any]:
     """An experiment in the handbook's keys: EfficientNet-B0, from a checkpoint or to be trained."""
     images = settings.images
-    return {
-        "dataset": {
-            "metadata": {"label_field": "Treatment", "control_value": "DMSO"},
-            "images": {
-                "channels": list(plates.channels),
-                "file_format": "png" if images.source == "png" else "tif",
-                "bits": 16,
-                "width": images.cols,
-                "height": images.rows,
-            },
-            "locations": {"mode": "single_cells", "box_size": images.box, "mask_objects": False},
-        },
-        "prepare": {
-            "illumination_correction": {"down_scale_factor": 4, "median_filter_size": 24},
-            "compression": {"implement": True, "scaling_factor": 1.0, "codec": codec},
-        },
+    section = {
+        "channels": list(plates.channels),
+        "file_format": "png" if images.source == "png" else "tif",
+        "bits": 16,
+        "width": images.cols,
+        "height": images.rows,
+    }
+    usual = usual_experiment(
+        "efficientnet", section, box_size=images.box, epochs=1, batch_size=settings.training_batch_size
+    )
+    special = {
+        "prepare": {"compression": {"codec": codec}},
         "model": {"source": "checkpoint" if name == PROFILING else "train"},
-        "train": {
-            "partition": {
-                "targets": ["Treatment"],
-                "split_field": "Split",
-                "training": ["training"],
-                "validation": ["validation"],
-            },
-            "model": {
-                "name": "efficientnet",
-                "crop_generator": "sampled_crop_generator",
-                "augmentations": True,
-                "metrics": ["accuracy"],
-                "epochs": 1,
-                "initialization": "random",
-                "params": {
-                    "learning_rate": 0.001,
-                    "batch_size": settings.training_batch_size,
-                    "conv_blocks": 0,
-                    "label_smoothing": 0.0,
-                },
-                "lr_schedule": "constant",
-            },
-            "sampling": {"factor": 1.0, "workers": 2, "cache_size": 10000},
-            "validation": {"frequency": 1, "top_k": 2, "batch_size": settings.training_batch_size},
-        },
         "profile": {
             "feature_layer": settings.feature_layer,
             "checkpoint": CHECKPOINT,
             "batch_size": settings.batch_size,
         },
     }
+    return merged(usual, special)

@@ -62,7 +62,7 @@ def _keep_running(root: Path, command: Sequence[str], environment: Mapping[str, 
     signal.signal(signal.SIGTERM, _interrupt)
     short_lives = 0
     while short_lives < SHORT_LIVES:
-        with project_instance(root):
+        with project_instance(root, serving=True):
             # Opening it gives back what killed runs hold, and every device its place in the pool `gpu`.
             pass
         began = time.monotonic()

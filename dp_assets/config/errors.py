@@ -71,6 +71,10 @@ class AtWorkError(ProjectError):
     transient = True
 
 
+class NoFileLocksError(StoreError):
+    """A file system cannot lock files, so that nothing keeps two processes apart there."""
+
+
 class ContentChangedError(StoreError):
     """A file is not what it was when it was inspected, or written."""
 

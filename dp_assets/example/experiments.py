@@ -7,6 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from dp_assets.config.inheritance import merged
 from dp_assets.example.phenotypes import CONTROL
 from dp_assets.example.plates import ImagingPlan
 
@@ -55,16 +56,64 @@ def experiment_configuration(
     batch_size : cells per step, in training and profiling.
     """
     scene, choice = imaging.scene, NETWORKS[network]
+    images = {
+        "channels": list(scene.channels),
+        "file_format": imaging.file_format,
+        "bits": 8 if imaging.dtype == "uint8" else 16,
+        "width": scene.shape[1],
+        "height": scene.shape[0],
+    }
+    special = {
+        "train": {
+            "model": {
+                "metrics": ["accuracy", "top_k"],
+                "checkpoint_policy": 1,
+                "lr_schedule": _schedule(choice, epochs),
+                "params": {
+                    "learning_rate": choice.learning_rate,
+                    "conv_blocks": choice.conv_blocks,
+                    "feature_dim": 128,
+                },
+            },
+            "sampling": {"cache_size": 64},
+            "validation": {"batch_size": 2 * batch_size, "frame": "val"},
+        },
+        "profile": {
+            "feature_layer": choice.feature_layer,
+            "checkpoint": f"checkpoint_{epochs:04d}.hdf5",
+            "batch_size": 2 * batch_size,
+        },
+        # The wells of a compound differ in dose, and each dose is there once: all of them are its replicates.
+        "profiles": {"treatment_fields": ["Compound"]},
+        # There are few compounds to be neighbours.
+        "evaluation": {"ks": [1, 2, 5]},
+    }
+    usual = usual_experiment(network, images, box_size=box_size, epochs=epochs, batch_size=batch_size)
+    return merged(usual, special)
+
+
+def usual_experiment(
+    network: str, images: Mapping[str, Any], *, box_size: int, epochs: int, batch_size: int
+) -> dict[str, Any]:
+    """An experiment that classifies treatments from exported crops of compressed images, to be completed.
+
+    Parameters
+    ----------
+    network : `train.model.name`.
+    images : section `dataset.images`.
+    box_size : side of the crops, pixels.
+    epochs : passes over the training cells.
+    batch_size : cells per step, in training and validation.
+
+    Returns
+    -------
+    A configuration in the handbook's keys, without section `profile`. The split stands in column `Split` of
+    the index, labels in `Treatment`, where the control is `DMSO`.
+    """
     return {
         "dataset": {
             "metadata": {"label_field": "Treatment", "control_value": CONTROL},
-            "images": {
-                "channels": list(scene.channels),
-                "file_format": imaging.file_format,
-                "bits": 8 if imaging.dtype == "uint8" else 16,
-                "width": scene.shape[1],
-                "height": scene.shape[0],
-            },
+            "images": dict(images),
             "locations": {"mode": "single_cells", "box_size": box_size, "mask_objects": False},
         },
         "prepare": {
@@ -82,31 +131,20 @@ def experiment_configuration(
                 "name": network,
                 "crop_generator": "sampled_crop_generator",
                 "augmentations": True,
-                "metrics": ["accuracy", "top_k"],
+                "metrics": ["accuracy"],
                 "epochs": epochs,
                 "initialization": "random",
-                "checkpoint_policy": 1,
-                "lr_schedule": _schedule(choice, epochs),
+                "lr_schedule": "constant",
                 "params": {
-                    "learning_rate": choice.learning_rate,
+                    "learning_rate": 0.001,
                     "batch_size": batch_size,
-                    "conv_blocks": choice.conv_blocks,
-                    "feature_dim": 128,
+                    "conv_blocks": 0,
                     "label_smoothing": 0.0,
                 },
             },
-            "sampling": {"factor": 1.0, "workers": 2, "cache_size": 64},
-            "validation": {"frequency": 1, "top_k": 2, "batch_size": 2 * batch_size, "frame": "val"},
+            "sampling": {"factor": 1.0, "workers": 2, "cache_size": 10000},
+            "validation": {"frequency": 1, "top_k": 2, "batch_size": batch_size},
         },
-        "profile": {
-            "feature_layer": choice.feature_layer,
-            "checkpoint": f"checkpoint_{epochs:04d}.hdf5",
-            "batch_size": 2 * batch_size,
-        },
-        # The wells of a compound differ in dose, and each dose is there once: all of them are its replicates.
-        "profiles": {"treatment_fields": ["Compound"]},
-        # There are few compounds to be neighbours.
-        "evaluation": {"ks": [1, 2, 5]},
     }
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 from dp_assets.config.errors import DeviceError
 from dp_assets.networks.device_claims import Claim, claim_devices, too_few
 from dp_assets.networks.device_leases import Lease, release
-from dp_assets.networks.devices import ListedDevice, choose_devices, list_devices
+from dp_assets.networks.devices import DeviceListing, ListedDevice, choose_devices, list_devices
 from dp_assets.networks.native_log import native_log
 
 logger = logging.getLogger(__name__)
@@ -68,7 +68,7 @@ _leases: list[Lease] = []
 
 
 def configure_accelerator(
-    settings: AcceleratorSettings, waiting: Callable[[str], None] = logger.warning
+    settings: AcceleratorSettings, warn: Callable[[str], None] = logger.warning
 ) -> AcceleratorReport:
     """Choose the devices of this process and import the framework of Keras (environment `KERAS_BACKEND`).
 
@@ -78,7 +78,7 @@ def configure_accelerator(
 
     Parameters
     ----------
-    waiting : told while other processes have the devices.
+    warn : told while other processes have the devices, and when it cannot be found out which there are.
 
     Raises
     ------
@@ -88,7 +88,7 @@ def configure_accelerator(
     global _configured
     with _lock:
         if _configured is None:
-            _configured = settings, _configure(settings, waiting)
+            _configured = settings, _configure(settings, warn)
         first, report = _configured
         if first.process_wide != settings.process_wide:
             raise DeviceError(
@@ -105,7 +105,7 @@ def configure_accelerator(
         return report
 
 
-def _configure(settings: AcceleratorSettings, waiting: Callable[[str], None]) -> AcceleratorReport:
+def _configure(settings: AcceleratorSettings, warn: Callable[[str], None]) -> AcceleratorReport:
     backend = os.environ.get("KERAS_BACKEND", "tensorflow")
     if backend not in BACKENDS:
         raise DeviceError(
@@ -113,8 +113,11 @@ def _configure(settings: AcceleratorSettings, waiting: Callable[[str], None]) ->
             where="environment",
             remedy=f"use one of: {', '.join(BACKENDS)}; or remove the variable",
         )
-    listed = list_devices()
-    claim = _claim(settings, backend, listed, waiting)
+    listing = list_devices()
+    if listing.problem is not None and settings.devices != "cpu":
+        warn(str(listing.problem))
+    listed = listing.devices
+    claim = _claim(settings, backend, listed, warn)
     wanted = claim.visible
     set_up = _set_up_tensorflow if backend == "tensorflow" else _set_up_jax
     _show_only(wanted, backend)
@@ -124,20 +127,23 @@ def _configure(settings: AcceleratorSettings, waiting: Callable[[str], None]) ->
         raise _unusable(settings.devices, backend, found, listed)
     if not found:
         release(claim.leases)
-        return AcceleratorReport(("CPU",), _cpu_message(settings, backend, listed))
+        return AcceleratorReport(("CPU",), _cpu_message(settings, backend, listing))
     if len(found) < settings.count:
         raise too_few(settings.devices, settings.count, found)
     _leases.extend(claim.leases)
     # The framework counts what it may see; people, and other processes, know devices by the driver's names.
     devices = tuple(str(device) for device, _ in claim.leases) or found
-    return AcceleratorReport(devices, f"{backend} computes on {', '.join(devices)}")
+    message = f"{backend} computes on {', '.join(devices)}"
+    if listing.problem is not None and not claim.leases:
+        message += f"; other processes are not kept off: {listing.problem.what}"
+    return AcceleratorReport(devices, message)
 
 
 def _claim(
     settings: AcceleratorSettings,
     backend: str,
     listed: Sequence[ListedDevice],
-    waiting: Callable[[str], None],
+    warn: Callable[[str], None],
 ) -> Claim:
     allotted = os.environ.get(VISIBLE_DEVICES)
     names = choose_devices(settings.devices, listed, allotted)
@@ -151,7 +157,7 @@ def _claim(
         allotted,
         count=settings.count,
         shared=settings.shared,
-        waiting=waiting,
+        waiting=warn,
     )
 
 
@@ -235,13 +241,15 @@ def _unusable(
     )
 
 
-def _cpu_message(settings: AcceleratorSettings, backend: str, listed: Sequence[ListedDevice]) -> str:
+def _cpu_message(settings: AcceleratorSettings, backend: str, listing: DeviceListing) -> str:
     instead = f"{backend} computes on the CPU"
     if settings.count > 1:
         instead += f", which stands in for {settings.count} devices"
     if settings.devices == "cpu":
         return f"{instead}, as asked for"
-    if listed:
-        there = "; ".join(map(str, listed))
+    if listing.devices:
+        there = "; ".join(map(str, listing.devices))
         return f"{instead}: it cannot use {there} (hidden, or installed without CUDA)"
+    if listing.problem is not None:
+        return f"{instead}: {listing.problem.what}"
     return f"{instead}: no graphics processor was found"

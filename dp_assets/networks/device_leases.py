@@ -12,10 +12,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
-from dp_assets.config.errors import DeviceError
+from dp_assets.config.errors import DeviceError, NoFileLocksError
 from dp_assets.networks.devices import ListedDevice
+from dp_assets.storage.file_locks import SystemLock
 
 FOLDER_VARIABLE = "DP_DEVICE_LOCKS"
 FOLDER_NAME = "dp-assets-devices"
@@ -23,7 +24,7 @@ FOR_EVERYBODY = 0o1777
 SECONDS_BETWEEN_TRIES = 1.0
 SECONDS_BETWEEN_MESSAGES = 60.0
 
-Lease = tuple[ListedDevice, FileLock]
+Lease = tuple[ListedDevice, SystemLock]
 
 
 def lease_devices(
@@ -49,13 +50,15 @@ def lease_devices(
     while True:
         leases: list[Lease] = []
         for device in devices:
-            lock = FileLock(_lock_file(folder, device), timeout=0, mode=0o666, thread_local=False)
+            lock = SystemLock(_lock_file(folder, device), timeout=0, mode=0o666, for_any_thread=True)
             try:
                 lock.acquire()
             except Timeout:
                 continue
             except OSError as error:
-                raise _unusable(folder, error) from error
+                raise _unusable(folder, error.strerror or str(error)) from error
+            except NoFileLocksError as error:
+                raise _unusable(folder, error.problems[0].what) from error
             leases.append((device, lock))
             if len(leases) == count:
                 return tuple(leases)
@@ -84,7 +87,7 @@ def _lock_folder() -> Path:
             # Whoever made a link here would decide where this process makes files.
             raise NotADirectoryError(f"{folder} is not a folder")
     except OSError as error:
-        raise _unusable(folder, error) from error
+        raise _unusable(folder, error.strerror or str(error)) from error
     return folder
 
 
@@ -92,9 +95,9 @@ def _lock_file(folder: Path, device: ListedDevice) -> Path:
     return folder / f"{re.sub('[^0-9A-Za-z-]', '_', device.uuid)}.lock"
 
 
-def _unusable(folder: Path, error: OSError) -> DeviceError:
+def _unusable(folder: Path, why: str) -> DeviceError:
     return DeviceError(
-        f"the folder that says which devices are taken cannot be used: {error.strerror or error}",
+        f"the folder that says which devices are taken cannot be used: {why}",
         where=str(folder),
         remedy=f"let everybody write there, or name another folder of this machine in ${FOLDER_VARIABLE}",
     )

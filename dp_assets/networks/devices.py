@@ -6,9 +6,12 @@ import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dp_assets.config.errors import DeviceError
+from dp_assets.config.errors import DeviceError, Problem
 
+PROGRAM = "nvidia-smi"
 LISTING_SECONDS = 20
+_NONE_FOUND = "no devices"
+_SHOWN = 200
 _LISTED = re.compile(r"^(\s*)(?:GPU|MIG)\s+(.*?)\s*\(UUID:\s*([^)]+)\)\s*$")
 _GPU_NUMBER = re.compile(r"^(\d+):\s*(.*)$")
 _WANTED = re.compile(r"^(\d+|GPU-[0-9A-Za-z-]+|MIG-[0-9A-Za-z/-]+)$")
@@ -34,19 +37,60 @@ class ListedDevice:
         return f"{number}{self.name} ({self.uuid})"
 
 
-def list_devices() -> tuple[ListedDevice, ...]:
-    """The graphics processors that `nvidia-smi -L` lists; none where that program is missing or fails."""
-    program = shutil.which("nvidia-smi")
+@dataclass(frozen=True)
+class DeviceListing:
+    """What the driver says of the graphics processors of this machine.
+
+    Attributes
+    ----------
+    devices : those it lists.
+    problem : why there may be others: its program is installed and does not do its work. None where it does,
+        and where it is not installed.
+    """
+
+    devices: tuple[ListedDevice, ...] = ()
+    problem: Problem | None = None
+
+
+def list_devices() -> DeviceListing:
+    """The graphics processors that `nvidia-smi -L` lists, and what is wrong where it fails."""
+    program = shutil.which(PROGRAM)
     if program is None:
-        return ()
+        return DeviceListing()
     try:
-        listing = subprocess.run(
-            [program, "-L"], capture_output=True, text=True, timeout=LISTING_SECONDS, check=True
+        answer = subprocess.run(
+            [program, "-L"],
+            capture_output=True,
+            text=True,
+            timeout=LISTING_SECONDS,
+            check=False,
+            errors="replace",
         )
-    except (OSError, subprocess.SubprocessError):
-        # A driver that does not answer offers nothing to choose from; the framework has the last word.
-        return ()
-    return parse_listing(listing.stdout)
+    except subprocess.TimeoutExpired:
+        return DeviceListing(problem=_failing(program, f"does not answer within {LISTING_SECONDS} s"))
+    except OSError as error:
+        return DeviceListing(problem=_failing(program, f"cannot be started ({error.strerror or error})"))
+    devices = parse_listing(answer.stdout)
+    said = f"{answer.stdout}\n{answer.stderr}".strip()
+    if not devices and said.lower().startswith(_NONE_FOUND):
+        return DeviceListing()
+    first = said.splitlines()[0][:_SHOWN] if said else "nothing"
+    if answer.returncode != 0:
+        how = f"failed (exit code {answer.returncode}) and said: {first}"
+        return DeviceListing(devices, _failing(program, how))
+    if not devices and said:
+        return DeviceListing(problem=_failing(program, f"gave no list of devices but said: {first}"))
+    return DeviceListing(devices)
+
+
+def _failing(program: str, how: str) -> Problem:
+    return Problem(
+        f"{PROGRAM} is installed, but {how}; so it is not known which GPUs there are",
+        program,
+        f"run `{PROGRAM} -L` in a shell and mend what it says (after an update of the driver: restart the "
+        "machine). Until then runs compute on the CPU, unless their framework finds a GPU by itself, "
+        "which other processes are then not kept off",
+    )
 
 
 def parse_listing(text: str) -> tuple[ListedDevice, ...]:

@@ -51,7 +51,7 @@ class AcceleratorResource(dg.ConfigurableResource):
                 xla=self.xla,
                 deterministic=self.deterministic,
             ),
-            waiting=context.log.warning,
+            warn=context.log.warning,
         )
         context.log.info(report.message)
         context.instance.add_run_tags(context.run.run_id, {COMPUTED_ON_TAG: ", ".join(report.devices)})

@@ -174,11 +174,14 @@ def _nearest_folder(path: Path) -> Path:
 
 
 def _examine_device() -> Examination:
-    devices = list_devices()
-    names = ", ".join(str(device) for device in devices)
-    return Examination(
-        "compute device", f"{len(devices)} GPUs: {names}" if devices else "no GPU: the CPU is used"
-    )
+    listing = list_devices()
+    names = ", ".join(map(str, listing.devices))
+    found = Examination("compute device", f"{len(listing.devices)} GPUs: {names}")
+    if not listing.devices:
+        found.summary = "no GPU: the CPU is used" if listing.problem is None else "no GPU is known"
+    if listing.problem is not None:
+        found.warnings.append(listing.problem)
+    return found
 
 
 def _examine_instance(resource: ProjectResource) -> Examination:

@@ -4,20 +4,22 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import yaml
 from dagster import DagsterInstance, DagsterInvalidConfigError
-from filelock import FileLock
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
 from dp_assets.config.errors import ConfigurationError, Problem, StoreError
 from dp_assets.orchestration.project_setup import INSTANCE_FILE
+from dp_assets.storage.file_locks import SystemLock
 
 # Dagster waits for 30 s for locked records of events, and for 5 s for those of runs.
 PATIENCE_SECONDS = 60.0
+FIRST_USE_LOCK = ".first_use.lock"
 # The SQLite files of an instance; the events of single runs lie beside `runs/index.db`.
 RECORDS = ("history/runs.db", "history/runs/index.db", "schedules/schedules.db")
 
@@ -55,14 +57,42 @@ def _configured_instance(home: Path) -> DagsterInstance:
         if all((home / name).exists() for name in RECORDS):
             return DagsterInstance.from_config(str(home))
         # The first one makes the records; two that make them at once would fail.
-        with FileLock(home / ".first_use.lock"):
+        with SystemLock(home / FIRST_USE_LOCK):
             return DagsterInstance.from_config(str(home))
     except (yaml.YAMLError, DagsterInvalidConfigError) as error:
         raise ConfigurationError(
             f"the instance cannot be opened: {error}",
-            where=str(home / INSTANCE_FILE),
+            where=str((home / INSTANCE_FILE).resolve()),
             remedy="mend the file, or move it away and run `dp-assets setup`",
         ) from error
+
+
+@contextmanager
+def shadow_of_records(home: Path) -> Iterator[Path]:
+    """A folder to open an instance in without writing to its own: Dagster makes records that are missing.
+
+    Yields
+    ------
+    The instance's folder, if it has all its records; else a temporary one with links to what there is.
+    """
+    if all((home / name).exists() for name in RECORDS):
+        yield home
+        return
+    with TemporaryDirectory() as place:
+        shadow = Path(place)
+        _link_all(home, shadow, deep={str(parent) for name in RECORDS for parent in Path(name).parents})
+        yield shadow
+
+
+def _link_all(folder: Path, shadow: Path, deep: set[str], inside: Path = Path()) -> None:
+    """Link what a folder holds; of the folders named in `deep`, make folders and link what they hold."""
+    for entry in folder.iterdir():
+        place = inside / entry.name
+        if str(place) in deep and entry.is_dir():
+            (shadow / place).mkdir()
+            _link_all(entry, shadow, deep, place)
+        elif entry.name != FIRST_USE_LOCK:
+            (shadow / place).symlink_to(entry)
 
 
 def records_problem(home: Path, message: str) -> Problem:

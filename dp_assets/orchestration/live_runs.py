@@ -17,15 +17,16 @@ from pathlib import Path
 
 from dagster import DagsterInstance
 from dagster._core.storage.runs import SqliteRunStorage
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from dp_assets.storage.atomic import write_bytes
+from dp_assets.storage.file_locks import SystemLock
 
 FOLDER = "live_runs"
 # A moment's look by another process is all that can be in the way of the run's own lock.
 LOCK_TIMEOUT_SECONDS = 10.0
 
-_held: dict[str, FileLock] = {}
+_held: dict[str, SystemLock] = {}
 
 
 class Held(Enum):
@@ -123,6 +124,6 @@ def _record(folder: Path, run_id: str) -> Path:
     return folder / f"{run_id}.json"
 
 
-def _lock(folder: Path, run_id: str) -> FileLock:
+def _lock(folder: Path, run_id: str) -> SystemLock:
     # Any thread may be the one that lets go.
-    return FileLock(folder / f"{run_id}.lock", thread_local=False)
+    return SystemLock(folder / f"{run_id}.lock", for_any_thread=True)

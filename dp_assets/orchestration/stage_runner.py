@@ -50,8 +50,12 @@ class StageOutcome:
 
 
 @contextmanager
-def project_instance(root: Path) -> Iterator[DagsterInstance]:
+def project_instance(root: Path, *, serving: bool = False) -> Iterator[DagsterInstance]:
     """The project's own Dagster instance, or the one that $DAGSTER_HOME names; without runs that were killed.
+
+    Parameters
+    ----------
+    serving : this process launches its runs from now on (see `gpu_pool`).
 
     Raises
     ------
@@ -70,7 +74,7 @@ def project_instance(root: Path) -> Iterator[DagsterInstance]:
         )
     with opened_instance(home) as instance:
         release_lost_runs(instance)
-        give_each_device_a_place(instance)
+        give_each_device_a_place(instance, serving=serving)
         yield instance
 
 

@@ -14,7 +14,7 @@ from dp_assets.storage.image_bytes import content_changed
 from dp_assets.storage.image_planes import WHOLE_FILE, PlaneSelection, split_plane
 from dp_assets.storage.images import DEFAULT_MAXIMUM_PIXELS, read_image
 from dp_assets.storage.plane_files import read_planes
-from dp_assets.storage.remote import forget_copy
+from dp_assets.storage.remote import with_fresh_copies
 from dp_assets.storage.schemas import SITE, WELL
 
 
@@ -81,7 +81,7 @@ class ImageSite:
             an asset made, also when it is missing.
         """
         try:
-            return self._read_again_if_copied(maximum_pixels)
+            return with_fresh_copies(self.images, lambda: self._read(maximum_pixels))
         except (ContentChangedError, ImageFileError) as error:
             is_missing = isinstance(error.__cause__, FileNotFoundError)
             if not self.made_by or not (isinstance(error, ContentChangedError) or is_missing):
@@ -92,16 +92,6 @@ class ImageSite:
                 where=error.problems[0].where,
                 remedy=f"materialize {self.made_by} of plate {self.plate} again with `force: true` (--force)",
             ) from error
-
-    def _read_again_if_copied(self, maximum_pixels: int) -> list[np.ndarray]:
-        """The images; once more from the store where what differs may be this machine's copies."""
-        try:
-            return self._read(maximum_pixels)
-        except ContentChangedError:
-            copies = [image for image in dict.fromkeys(self.images) if forget_copy(image)]
-            if not copies:
-                raise
-        return self._read(maximum_pixels)
 
     def _read(self, maximum_pixels: int) -> list[np.ndarray]:
         planes = self._planes(maximum_pixels)

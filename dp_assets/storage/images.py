@@ -73,19 +73,24 @@ def read_image(
     ContentChangedError : its content is another.
     """
     with open_image(path, content) as source:
-        if source.format == "tiff":
-            with open_tiff(source) as tiff:
-                page = single_page(tiff, source.where)
-                _, _, dtype = check_page(page, source, maximum_pixels)
-                return decode_page(page, dtype, source.where)
-        data = source.all()
-        compressed = decode_compressed(data, source.where, maximum_pixels)
-        if compressed is not None:
-            return compressed
-        refuse_other_formats(source)
-        check_png(data, source.where, maximum_pixels)
-        with blaming_the_file(DAMAGED_PIXELS, source.where):
-            return png_pixels(data)
+        return decode_image(source, maximum_pixels)
+
+
+def decode_image(source: ImageBytes, maximum_pixels: int) -> np.ndarray:
+    """The pixels of an opened image file; returns and raises as `read_image`."""
+    if source.format == "tiff":
+        with open_tiff(source) as tiff:
+            page = single_page(tiff, source.where)
+            _, _, dtype = check_page(page, source, maximum_pixels)
+            return decode_page(page, dtype, source.where)
+    data = source.all()
+    compressed = decode_compressed(data, source.where, maximum_pixels)
+    if compressed is not None:
+        return compressed
+    refuse_other_formats(source)
+    check_png(data, source.where, maximum_pixels)
+    with blaming_the_file(DAMAGED_PIXELS, source.where):
+        return png_pixels(data)
 
 
 def inspect_image(path: UPath | Path, maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS) -> ImageInfo:
@@ -99,12 +104,17 @@ def inspect_image(path: UPath | Path, maximum_pixels: int = DEFAULT_MAXIMUM_PIXE
     ImageFileError : as for `read_image`, except for damage inside the compressed pixels.
     """
     with open_image(path) as source:
-        refuse_other_formats(source)
-        if source.format == "png":
-            return inspect_png(source, maximum_pixels)
-        with open_tiff(source) as tiff:
-            shape = check_page(single_page(tiff, source.where), source, maximum_pixels)
-        return ImageInfo(*shape, source.size, source.fingerprint())
+        return inspect_opened(source, maximum_pixels)
+
+
+def inspect_opened(source: ImageBytes, maximum_pixels: int) -> ImageInfo:
+    """Size, type and fingerprint of an opened image file. Raises ImageFileError as `inspect_image`."""
+    refuse_other_formats(source)
+    if source.format == "png":
+        return inspect_png(source, maximum_pixels)
+    with open_tiff(source) as tiff:
+        shape = check_page(single_page(tiff, source.where), source, maximum_pixels)
+    return ImageInfo(*shape, source.size, source.fingerprint())
 
 
 def inspect_png(source: ImageBytes, maximum_pixels: int) -> ImageInfo:

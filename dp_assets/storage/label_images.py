@@ -19,7 +19,8 @@ from dp_assets.storage.image_bytes import (
     check_size,
     open_image,
 )
-from dp_assets.storage.images import ImageInfo, inspect_image, read_image
+from dp_assets.storage.images import ImageInfo, decode_image, inspect_opened
+from dp_assets.storage.remote import with_fresh_copies
 from dp_assets.storage.tiff_pages import (
     DAMAGED_HEADER,
     DAMAGED_PIXELS,
@@ -56,8 +57,13 @@ def read_label_image(
     ------
     ImageFileError : the file is missing, cut off, damaged, in colour, of several pages, larger than
         `maximum_pixels`, or holds values that are no labels.
-    ContentChangedError : its content is another.
+    ContentChangedError : its content is another; of an object on a store, also after its copy in the cache
+        was fetched again.
     """
+    return with_fresh_copies([path], lambda: _read(path, maximum_pixels, content))
+
+
+def _read(path: UPath | Path, maximum_pixels: int, content: str) -> np.ndarray:
     with open_image(path, content, "plate_outlines") as source:
         if _is_small_png(source):
             _inspect_png(source, maximum_pixels)
@@ -69,7 +75,7 @@ def read_label_image(
                 if not _is_plain(page, source.where):
                     _inspect_page(page, source, maximum_pixels)
                     return _labels_of(page, source.where)
-    return read_image(path, maximum_pixels)
+        return decode_image(source, maximum_pixels)
 
 
 def inspect_label_image(path: UPath | Path, maximum_pixels: int = DEFAULT_MAXIMUM_PIXELS) -> ImageInfo:
@@ -87,7 +93,7 @@ def inspect_label_image(path: UPath | Path, maximum_pixels: int = DEFAULT_MAXIMU
                 page = single_page(tiff, source.where)
                 if not _is_plain(page, source.where):
                     return _inspect_page(page, source, maximum_pixels)
-    return inspect_image(path, maximum_pixels)
+        return inspect_opened(source, maximum_pixels)
 
 
 def _is_small_png(source: ImageBytes) -> bool:

@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from filelock import FileLock
 from upath import UPath
 
+from dp_assets.config.errors import NoFileLocksError
 from dp_assets.storage.access_errors import access_errors
+from dp_assets.storage.file_locks import SystemLock
 from dp_assets.storage.fingerprints import fingerprint_bytes
 from dp_assets.storage.versions import is_of_a_version
 
@@ -67,7 +68,7 @@ class ReadCache:
         Returns
         -------
         A local file; it can be read to its end even when its entry is removed meanwhile. None when the object
-        is larger than the cache, or the disk of the cache refuses.
+        is larger than the cache, or the disk of the cache refuses or has no locks.
 
         Raises
         ------
@@ -83,7 +84,9 @@ class ReadCache:
         except OSError as error:
             if error.errno not in _DISK:
                 raise
-            self._give_up(error)
+            self._give_up(error.strerror or str(error))
+        except NoFileLocksError as error:
+            self._give_up(error.problems[0].what)
         return None
 
     def forget(self, path: UPath) -> bool:
@@ -126,11 +129,11 @@ class ReadCache:
                 entry.unlink(missing_ok=True)
         return None
 
-    def _downloading(self, digest: str) -> FileLock:
+    def _downloading(self, digest: str) -> SystemLock:
         """Held while an object is fetched, so that nobody fetches it twice at the same time."""
         locks = self.folder / LOCKS
         locks.mkdir(parents=True, exist_ok=True)
-        return FileLock(locks / digest[:2], thread_local=False)
+        return SystemLock(locks / digest[:2], for_any_thread=True)
 
     def _download(self, path: UPath, digest: str, version: str, size: int) -> IO[bytes]:
         downloads = self.folder / DOWNLOADS
@@ -189,13 +192,13 @@ class ReadCache:
                     file.unlink()
         return found
 
-    def _give_up(self, error: OSError) -> None:
+    def _give_up(self, why: str) -> None:
         with self._lock:
             if not self._given_up:
                 logger.warning(
                     "the read cache %s cannot be used (%s); what is read comes from the store each time",
                     self.folder,
-                    error.strerror or error,
+                    why,
                 )
             self._given_up = True
 

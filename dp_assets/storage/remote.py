@@ -1,15 +1,19 @@
 """Reading from a store, wherever it is: local files as they are, objects through the project's cache."""
 
 import io
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from upath import UPath
 
+from dp_assets.config.errors import ContentChangedError
 from dp_assets.storage.access_errors import access_errors
 from dp_assets.storage.atomic import is_local
 from dp_assets.storage.read_cache import ReadCache
+
+Read = TypeVar("Read")
 
 READ_BLOCK = 8 * 2**20
 """Bytes fetched at a time from an object that is not cached."""
@@ -96,6 +100,22 @@ def forget_copy(path: Path | UPath) -> bool:
         return False
     side = local_side(UPath(path))
     return side is not None and side.cache is not None and side.cache.forget(UPath(path))
+
+
+def with_fresh_copies(files: Iterable[Path | UPath], read: Callable[[], Read]) -> Read:
+    """What `read` makes of some files; once more where copies on this machine may be what differs.
+
+    Raises
+    ------
+    ContentChangedError : as `read` raises it, when there are no copies, or the objects themselves differ.
+    """
+    try:
+        return read()
+    except ContentChangedError:
+        copies = [file for file in dict.fromkeys(files) if forget_copy(file)]
+        if not copies:
+            raise
+    return read()
 
 
 class _Watched(io.RawIOBase):

@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from dp_assets.config.errors import AtWorkError, StoreError
 from dp_assets.storage.atomic import write_bytes
+from dp_assets.storage.file_locks import SystemLock
 from dp_assets.storage.fingerprints import fingerprint, fingerprint_bytes
 from dp_assets.storage.held_names import TEMPORARY_MARK, temporary_sibling
 from dp_assets.storage.read_ahead import read_ahead
@@ -41,10 +42,16 @@ class WorkFolder:
 
     @contextmanager
     def locked(self) -> Iterator["WorkFolder"]:
-        """Hold the folder for this process. Raises AtWorkError when another run works on the same plate."""
+        """Hold the folder for this process.
+
+        Raises
+        ------
+        AtWorkError : another run works on the same plate.
+        NoFileLocksError : the file system has no locks.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         # It may be given back by another thread: results are published after the work is done.
-        lock = FileLock(self.path.parent / f".{self.path.name}.lock", thread_local=False)
+        lock = SystemLock(self.path.parent / f".{self.path.name}.lock", for_any_thread=True)
         try:
             lock.acquire(timeout=LOCK_TIMEOUT_SECONDS)
         except Timeout as error:

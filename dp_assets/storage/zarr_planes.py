@@ -85,11 +85,11 @@ class ZarrStack:
         return ImageInfo(*self._shape, self._array.dtype.name, size, self._content(plane))
 
     def content(self, plane: ResolvedPlane) -> str | None:
-        """The fingerprint, of local files; see `PlaneStack`."""
-        return self._content(plane) if is_local(self._folder) else None
+        """The fingerprint, of local files; see `PlaneStack`. Its bytes are those decoded next."""
+        return self._content(plane, hold=True) if is_local(self._folder) else None
 
-    def _content(self, plane: ResolvedPlane) -> str:
-        digests = [self._chunk(key)[0] for key in self._chunk_keys(plane)]
+    def _content(self, plane: ResolvedPlane, *, hold: bool = False) -> str:
+        digests = [self._chunk(key, hold=hold)[0] for key in self._chunk_keys(plane)]
         document = "zarr.json" if self._array.metadata.zarr_format == 3 else ".zarray"
         return fingerprint("zarr", self._chunk(document)[0], plane.selection.fragment, digests)
 
@@ -155,8 +155,8 @@ class ZarrStack:
         ]
         return map(self._array.metadata.encode_chunk_key, itertools.product(*ranges))
 
-    def _chunk(self, key: str) -> tuple[str, int]:
-        """Digest and number of bytes of one stored file; read once."""
+    def _chunk(self, key: str, *, hold: bool = False) -> tuple[str, int]:
+        """Digest and number of bytes of one stored file; read once. `hold` keeps its bytes to decode."""
         if key not in self._seen:
             try:
                 data = (self._folder / key).read_bytes()
@@ -171,6 +171,8 @@ class ZarrStack:
             if not data:
                 raise ImageFileError(f"chunk {self._name}/{key} is empty", where=self.where, remedy=REPLACE)
             self._seen[key] = (fingerprint_bytes(data), len(data))
+            if hold:
+                self._store.hold(f"{self._name}/{key}", data)
         return self._seen[key]
 
     def _missing(self, key: str) -> ImageFileError:

@@ -1,4 +1,4 @@
-"""Zarr groups opened so that a chunk that is not there is noticed.
+"""Zarr groups opened so that a missing chunk is noticed, and one that was compared is not read again.
 
 Zarr itself takes a missing chunk for one of zeros, which a half-copied image has many of. (Imported only
 where a Zarr is read: the library takes a while to load.)
@@ -15,6 +15,7 @@ from zarr.storage import FsspecStore, LocalStore, WrapperStore
 
 from dp_assets.config.errors import ImageFileError
 from dp_assets.storage.atomic import is_local
+from dp_assets.storage.image_bytes import IN_MEMORY
 
 
 class NoticingStore(WrapperStore[Store]):
@@ -28,11 +29,23 @@ class NoticingStore(WrapperStore[Store]):
     def __init__(self, store: Store) -> None:
         super().__init__(store)
         self.absent: list[str] = []
+        self._held: dict[str, bytes] = {}
+        self._held_bytes = 0
+
+    def hold(self, key: str, data: bytes) -> None:
+        """Answer the next request for a whole value with these bytes, unless too many are held already."""
+        if key not in self._held and self._held_bytes + len(data) <= IN_MEMORY:
+            self._held[key] = data
+            self._held_bytes += len(data)
 
     async def get(
         self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
     ) -> Buffer | None:
         """The bytes under a key; None when it is not there."""
+        if byte_range is None and key in self._held:
+            data = self._held.pop(key)
+            self._held_bytes -= len(data)
+            return prototype.buffer.from_bytes(data)
         found = await super().get(key, prototype, byte_range)
         if found is None:
             self.absent.append(key)

@@ -15,7 +15,7 @@ from benchmarks.speed.measuring import Benchmark, compressed_images
 from benchmarks.speed.peer import NoPeerError, peer_environment, write_peer_project
 from benchmarks.speed.plates import make_plates
 from benchmarks.speed.processes import ProcessError, measured
-from benchmarks.speed.project import write_project
+from benchmarks.speed.project import experiment, write_project
 from benchmarks.speed.result import (
     OURS,
     PEER,
@@ -41,12 +41,14 @@ from benchmarks.speed.stages import (
     IMPORTED,
     PREPARE,
     PROFILE,
+    PROFILING,
     STAGES,
 )
 from benchmarks.speed.table import limit_rows, markdown_table, stage_rows, start_rows, target_rows
 from benchmarks.speed.targets import cpu_bound_of_stage, targets, wall_bound_of_profiling
 from benchmarks.speed.timing import timed
 from dp_assets.config.project import load_project
+from dp_assets.example.experiments import usual_experiment
 from dp_assets.storage.images import read_image
 
 TINY = PlatesSettings(plates=2, sites=6, channels=2, rows=96, cols=80, cells=4, box=32)
@@ -399,3 +401,19 @@ def test_scaling_on_tiny_projects(tmp_path: Path) -> None:
     for stage in made.stages:
         assert [(size.plates, size.sites) for size in stage.sizes] == [(1, 1), (2, 6)]
         assert size_costs(stage)[1].site_cpu_s is not None
+
+
+def test_what_is_measured_is_the_usual_experiment_but_for_what_is_said(tmp_path: Path) -> None:
+    plates, settings = make_plates(tmp_path, TINY, threads=2), Settings()
+    measured_one = experiment(PROFILING, plates, settings, "jpegxl")
+    usual = usual_experiment(
+        "efficientnet",
+        measured_one["dataset"]["images"],
+        box_size=settings.images.box,
+        epochs=1,
+        batch_size=settings.training_batch_size,
+    )
+    assert measured_one["prepare"]["compression"].pop("codec") == "jpegxl"
+    assert measured_one.pop("model") == {"source": "checkpoint"}
+    assert measured_one.pop("profile")["batch_size"] == settings.batch_size
+    assert measured_one == usual

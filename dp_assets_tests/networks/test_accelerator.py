@@ -113,3 +113,22 @@ def test_devices_that_cannot_be_had_are_refused_and_the_cpu_can_always_be_had(dr
     assert answer["cpu"] == "tensorflow computes on the CPU, as asked for"
     assert answer["visible"] == "-1"
     assert answer["gpus"] == 0
+
+
+def test_the_cpu_after_a_driver_that_fails_is_said_with_the_reason(tmp_path: Path) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text("#!/bin/sh\necho 'no answer of the driver'\nexit 9\n")
+    program.chmod(0o755)
+    answer = run(
+        """
+        told = []
+        report = configure_accelerator(AcceleratorSettings(), told.append)
+        answer = {"devices": report.devices, "message": report.message, "told": told}
+        """,
+        folder=tmp_path,
+        CUDA_VISIBLE_DEVICES="-1",
+    )
+    assert answer["devices"] == ["CPU"]
+    for text in (answer["message"], *answer["told"]):
+        assert "nvidia-smi is installed, but failed (exit code 9) and said: no answer of the driver" in text
+    assert len(answer["told"]) == 1

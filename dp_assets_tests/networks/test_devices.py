@@ -81,13 +81,28 @@ def test_a_device_that_a_scheduler_gave_to_others_is_refused(
             choose_devices(wanted, LISTED, allotted)
 
 
-@pytest.mark.parametrize("failure", [OSError("no"), subprocess.CalledProcessError(9, "nvidia-smi")])
-def test_a_driver_that_does_not_answer_lists_nothing(
-    monkeypatch: pytest.MonkeyPatch, failure: Exception
+@pytest.mark.parametrize("devices_listed", [0, 1])
+def test_a_driver_that_fails_lists_what_it_can_and_says_so(
+    monkeypatch: pytest.MonkeyPatch, devices_listed: int
 ) -> None:
+    """One device of several may be lost; the others can be used."""
+    listed = LISTING.splitlines()[-1:] * devices_listed
+    answer = subprocess.CompletedProcess([], 15, "\n".join([*listed, "Unable to determine the device"]), "")
+    monkeypatch.setattr(devices.shutil, "which", lambda _: "/usr/bin/nvidia-smi")
+    monkeypatch.setattr(devices.subprocess, "run", lambda *_, **__: answer)
+    listing = devices.list_devices()
+    assert listing.devices == LISTED[-1:] * devices_listed
+    assert listing.problem is not None
+    assert "exit code 15" in listing.problem.what
+
+
+def test_a_driver_that_cannot_be_started_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*args: object, **kwargs: object) -> None:
-        raise failure
+        raise OSError(8, "Exec format error")
 
     monkeypatch.setattr(devices.shutil, "which", lambda _: "/usr/bin/nvidia-smi")
     monkeypatch.setattr(devices.subprocess, "run", fail)
-    assert devices.list_devices() == ()
+    listing = devices.list_devices()
+    assert listing.devices == ()
+    assert listing.problem is not None
+    assert "cannot be started (Exec format error)" in listing.problem.what

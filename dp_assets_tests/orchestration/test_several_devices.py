@@ -1,6 +1,8 @@
 """Places in the pool `gpu`, and the tags that choose and name the devices of a run."""
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -8,11 +10,15 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
+from click.testing import CliRunner
 from dagster import DagsterInstance
 
+from dp_assets.cli import main
+from dp_assets.example.tiny import write_tiny_project
 from dp_assets.networks import accelerator
 from dp_assets.networks.accelerator import AcceleratorReport, AcceleratorSettings
 from dp_assets.orchestration.accelerator_resource import AcceleratorResource
+from dp_assets.orchestration.doctor import examine
 from dp_assets.orchestration.gpu_pool import give_each_device_a_place
 
 
@@ -73,12 +79,92 @@ def test_a_limit_set_before_stays(driver: Path, instance: DagsterInstance) -> No
     assert places(instance) == 5
 
 
-def test_hidden_devices_get_no_place(
+def test_devices_hidden_from_a_command_get_a_place_all_the_same(
     driver: Path, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     list_devices(driver, 2)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    assert give_each_device_a_place(instance) == 1
+    assert give_each_device_a_place(instance) == 2
+
+
+@pytest.mark.parametrize("hidden_from_command", [True, False])
+def test_who_serves_the_instance_sets_the_limit_as_long_as_it_lives(
+    driver: Path, instance: DagsterInstance, monkeypatch: pytest.MonkeyPatch, hidden_from_command: bool
+) -> None:
+    """The services see two of three devices; a command in another shell sees one of them, or all."""
+    list_devices(driver, 3)
+    code = (
+        "import sys\nfrom dagster import DagsterInstance\n"
+        "from dp_assets.orchestration.gpu_pool import give_each_device_a_place\n"
+        "with DagsterInstance.from_config(sys.argv[1]) as instance:\n"
+        "    print(give_each_device_a_place(instance, serving=True), flush=True)\n    sys.stdin.read()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, instance.root_directory],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "CUDA_VISIBLE_DEVICES": "0,2"},
+    ) as services:
+        assert services.stdout is not None
+        assert services.stdout.readline() == "2\n"
+        if hidden_from_command:
+            monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+        assert give_each_device_a_place(instance) is None
+        assert places(instance) == 2
+        services.kill()
+    assert give_each_device_a_place(instance) == places(instance) == 3
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        ("echo 'could not talk to the driver'; exit 9", "failed (exit code 9) and said: could not talk"),
+        ("echo 'Segmentation fault' >&2; exit 1", "failed (exit code 1) and said: Segmentation fault"),
+        ("echo 'hello'", "gave no list of devices but said: hello"),
+        ("exec sleep 60", "does not answer within 0.5 s"),
+    ],
+)
+def test_a_driver_that_fails_is_named_by_commands_and_the_doctor(
+    driver: Path,
+    instance: DagsterInstance,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    script: str,
+    said: str,
+) -> None:
+    monkeypatch.setattr("dp_assets.networks.devices.LISTING_SECONDS", 0.5)
+    (driver / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
+    (driver / "nvidia-smi").chmod(0o755)
+    assert give_each_device_a_place(instance) is None
+    assert places(instance) is None
+    (told,) = caplog.messages
+    assert said in told
+    assert "nvidia-smi -L" in told
+    write_tiny_project(tmp_path / "p")
+    (device,) = [part for part in examine(tmp_path / "p") if part.name == "compute device"]
+    assert device.summary == "no GPU is known"
+    assert said in device.warnings[0].what
+    shown = CliRunner().invoke(main, ["worker", "--queue", "gpu", "--project", str(tmp_path / "p")])
+    assert said in " ".join(shown.output.split())
+
+
+@pytest.mark.parametrize("script", ["echo 'No devices were found'; exit 6", "exit 0", None])
+def test_a_machine_without_gpu_is_no_failure(
+    driver: Path,
+    instance: DagsterInstance,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    script: str | None,
+) -> None:
+    if script is None:
+        monkeypatch.setenv("PATH", str(driver))
+    else:
+        (driver / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
+        (driver / "nvidia-smi").chmod(0o755)
+    assert give_each_device_a_place(instance) is None
+    assert caplog.messages == []
 
 
 def run_with(
@@ -87,7 +173,7 @@ def run_with(
     """Apply the resource in a run of an asset; what was asked for, the tags after it, and the failure."""
     asked: list[AcceleratorSettings] = []
 
-    def configure(settings: AcceleratorSettings, waiting: Any) -> AcceleratorReport:
+    def configure(settings: AcceleratorSettings, warn: Any) -> AcceleratorReport:
         asked.append(settings)
         return AcceleratorReport(("0: T4 (GPU-0000)", "1: T4 (GPU-1111)"), "computes on two")
 

@@ -10,6 +10,7 @@ import tifffile
 from PIL import Image
 
 from dp_assets.config.errors import ImageFileError
+from dp_assets.storage import image_bytes
 from dp_assets.storage.label_images import inspect_label_image, read_label_image
 
 TYPES = ("uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64")
@@ -126,6 +127,30 @@ def test_damage_is_an_error_of_the_file_or_harmless(tmp_path: Path, place: int) 
     for read in (read_label_image, inspect_label_image):
         with suppress(ImageFileError):
             assert read(path, 10_000) is not None
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "int32"])
+@pytest.mark.parametrize("ending", [".tif", ".png"])
+def test_a_file_is_opened_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, ending: str
+) -> None:
+    path = tmp_path / f"a{ending}"
+    if ending == ".tif":
+        tifffile.imwrite(path, labels(dtype))
+    else:
+        Image.fromarray(labels(dtype) > 60 if dtype == "int32" else labels(dtype)).save(path)
+    opened: list[Path] = []
+    opening = image_bytes.open_stored
+
+    def count(file: Path) -> Any:
+        opened.append(file)
+        return opening(file)
+
+    monkeypatch.setattr(image_bytes, "open_stored", count)
+    known = inspect_label_image(path).fingerprint
+    assert opened == [path]
+    read_label_image(path, content=known)
+    assert opened == [path] * 2
 
 
 def test_the_fingerprint_is_that_of_the_bytes(tmp_path: Path) -> None:

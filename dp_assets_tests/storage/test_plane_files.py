@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from upath import UPath
 
 from dp_assets.config.errors import ContentChangedError, ImageFileError
-from dp_assets.storage import image_bytes
+from dp_assets.storage import image_bytes, zarr_store
 from dp_assets.storage.image_planes import PlaneSelection, split_plane
 from dp_assets.storage.images import ImageInfo, inspect_image, read_image
-from dp_assets.storage.plane_choice import ChannelRequest
+from dp_assets.storage.plane_choice import ChannelRequest, ResolvedPlane
 from dp_assets.storage.plane_files import inspect_planes, read_layout, read_planes
+from dp_assets.storage.zarr_planes import ZarrStack
 from dp_assets_tests.stacks import CHANNELS, Version, stack, write_ome_tiff, write_zarr_image
 
 SIZES = {"T": 2, "C": 3, "Z": 4, "Y": 21, "X": 34}
@@ -520,3 +521,44 @@ def test_a_damaged_stack_is_refused_by_name_or_read_but_never_ends_otherwise(
         read_planes(path, [request.selection for request in requests], maximum_pixels=10_000)
     except ImageFileError as error:
         assert "damaged.tif" in str(error)  # noqa: PT017 (not raising is right, too)
+
+
+@pytest.mark.parametrize("version", ["0.4", "0.5"])
+@pytest.mark.parametrize("options", [{}, {"chunks": (1, 1, 2, 16, 16)}, {"chunks": (1, 3, 1, 40, 50)}])
+def test_chunks_of_a_zarr_are_decoded_from_the_bytes_that_were_compared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: Version, options: dict
+) -> None:
+    """Once they were compared the files are not read again: nothing changes in between."""
+    pixels = stack(1, 3, 2, 40, 50)
+    path = write_zarr_image(tmp_path / "p.zarr/A/1/0", pixels, "tczyx", version=version, **options)
+    selection = PlaneSelection(0, "max", 0)
+    ((info, _),) = inspect_planes(path, [ChannelRequest(selection)])  # type: ignore[misc]
+    content = ZarrStack.content
+
+    def compare_and_lose(zarr: ZarrStack, plane: ResolvedPlane) -> str | None:
+        found = content(zarr, plane)
+        shutil.rmtree(path / "0")
+        return found
+
+    monkeypatch.setattr(ZarrStack, "content", compare_and_lose)
+    (found,) = read_planes(path, [selection], contents=[info.fingerprint])
+    np.testing.assert_array_equal(found, pixels[0, 0].max(axis=0))
+
+
+def test_of_a_zarr_only_so_many_bytes_are_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pixels = stack(1, 3, 3, 40, 50)
+    path = write_zarr_image(tmp_path / "p.zarr/A/1/0", pixels, "tczyx")
+    selection = PlaneSelection(0, "max", 0)
+    ((info, _),) = inspect_planes(path, [ChannelRequest(selection)])  # type: ignore[misc]
+    sizes = []
+    get = zarr_store.NoticingStore.get
+
+    async def noting(store: zarr_store.NoticingStore, *asked: Any, **more: Any) -> Any:
+        sizes.append(sum(map(len, store._held.values())))
+        return await get(store, *asked, **more)
+
+    monkeypatch.setattr(zarr_store.NoticingStore, "get", noting)
+    monkeypatch.setattr(zarr_store, "IN_MEMORY", info.bytes - 1)
+    (found,) = read_planes(path, [selection], contents=[info.fingerprint])
+    np.testing.assert_array_equal(found, pixels[0, 0].max(axis=0))
+    assert 0 < max(sizes) < info.bytes

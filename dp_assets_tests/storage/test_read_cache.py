@@ -10,6 +10,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from upath import UPath
 
 from dp_assets.config.errors import ContentChangedError, StoreAccessError
@@ -17,6 +18,7 @@ from dp_assets.storage import read_cache
 from dp_assets.storage.folders import FolderWriter, open_folder, publish_folder
 from dp_assets.storage.image_sites import ImageSite
 from dp_assets.storage.images import inspect_image
+from dp_assets.storage.label_images import inspect_label_image, read_label_image
 from dp_assets.storage.layout import CacheSettings, ProjectLayout
 from dp_assets.storage.read_cache import ReadCache
 from dp_assets.storage.remote import LocalSide, make_known, open_stored
@@ -197,6 +199,25 @@ def test_a_damaged_copy_is_fetched_again_and_a_changed_image_is_not_believed(
     np.testing.assert_array_equal(site.read()[:, :, 0], pixels)
     with pytest.raises(ContentChangedError):
         replace(site, contents=("other",)).read()
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int32"])
+def test_a_damaged_copy_of_outlines_is_fetched_again_too(place: UPath, tmp_path: Path, dtype: str) -> None:
+    side = LocalSide(tmp_path / "uploads", ReadCache(tmp_path / "cache", 10**6))
+    make_known(place, side)
+    labels = np.arange(20, dtype=dtype).reshape(4, 5)
+    tifffile.imwrite(tmp_path / "o.tif", labels)
+    path = place / "o.tif"
+    path.write_bytes((tmp_path / "o.tif").read_bytes())
+    known = inspect_label_image(path).fingerprint
+    assert side.cache is not None
+    (copy,) = entries(side.cache)
+    data = bytearray(copy.read_bytes())
+    data[-3] ^= 1
+    copy.write_bytes(data)
+    np.testing.assert_array_equal(read_label_image(path, content=known), labels)
+    with pytest.raises(ContentChangedError, match="plate_outlines"):
+        read_label_image(path, content="other")
 
 
 def test_a_refusing_store_is_not_taken_for_a_full_disk(

@@ -20,7 +20,6 @@ from dp_assets.orchestration.stage_runner import STAGES, failure_message, stage_
 Kind = Literal["missing", "failed", "stale"]
 KINDS: tuple[Kind, ...] = ("missing", "failed", "stale")
 Made = tuple[dg.AssetKey, str | None]
-INDEX = dg.AssetKey("image_index")
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,7 @@ class Planner:
     kinds : which reasons count.
     experiments : names of lanes; empty for all.
     index : the image index as it is now.
+    lost : ids of runs that are said to be going on but whose process is gone; they count as killed.
     """
 
     project: Project
@@ -67,6 +67,7 @@ class Planner:
     kinds: Collection[Kind]
     experiments: Sequence[str]
     index: pa.Table
+    lost: Collection[str] = ()
     _sources: dict[str, Mapping[dg.AssetKey, str]] = field(default_factory=dict)
 
     def stages(self) -> list[str]:
@@ -112,7 +113,7 @@ class Planner:
         if not is_missing and why_stale is None:
             return None
         if "failed" in self.kinds:
-            message = failure_of(instance, key, plate)
+            message = failure_of(instance, key, plate, self.lost)
             if message is not None:
                 return "failed", message
         if is_missing:
@@ -136,11 +137,21 @@ class Planner:
         return f"made of {', '.join(parents)}" if parents else None
 
 
-def failure_of(instance: DagsterInstance, key: dg.AssetKey, plate: str | None) -> str | None:
-    """Why the last run that was to make a result did not; None when it did, or is still at it."""
+def failure_of(
+    instance: DagsterInstance, key: dg.AssetKey, plate: str | None, lost: Collection[str] = ()
+) -> str | None:
+    """Why the last run that was to make a result did not; None when it did, or is still at it.
+
+    Parameters
+    ----------
+    lost : ids of runs that have ended, although their records do not say so yet.
+    """
     planned = instance.event_log_storage.get_latest_planned_materialization_info(key, plate)
     run = instance.get_run_by_id(planned.run_id) if planned is not None else None
-    if run is None or run.status not in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED):
+    if run is None:
+        return None
+    ended = run.status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)
+    if not ended and run.run_id not in lost:
         return None
     events = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION)
     if any(entry.dagster_event and entry.dagster_event.asset_key == key for entry in events):

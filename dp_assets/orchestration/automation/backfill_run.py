@@ -13,12 +13,14 @@ from rich.markup import escape
 
 from dp_assets.config.errors import ProjectError
 from dp_assets.config.project import Project, load_project
-from dp_assets.orchestration.automation.backfill_plan import INDEX, Kind, Planner, Wanted, dry_plan
+from dp_assets.orchestration.automation.backfill_plan import Kind, Planner, Wanted, dry_plan
 from dp_assets.orchestration.automation.backfill_table import print_plan
+from dp_assets.orchestration.automation.index_changes import INDEX, index_change
 from dp_assets.orchestration.automation.staleness import Staleness
 from dp_assets.orchestration.code_location import definitions_of
-from dp_assets.orchestration.instance import opened_instance
+from dp_assets.orchestration.instance import opened_instance, shadow_of_records
 from dp_assets.orchestration.lanes import project_graph
+from dp_assets.orchestration.lost_runs import lost_runs
 from dp_assets.orchestration.progress import listening
 from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.orchestration.project_setup import INSTANCE_FILE
@@ -30,10 +32,8 @@ from dp_assets.orchestration.stage_runner import (
     require_experiments,
     run_stage,
 )
-from dp_assets.storage.fingerprints import fingerprint_table
 from dp_assets.storage.index_file import read_index
 from dp_assets.storage.layout import ProjectLayout
-from dp_assets.storage.published import published_fingerprint
 from dp_assets.storage.schemas import PLATE
 
 
@@ -68,8 +68,10 @@ def backfill(
     plates = _plates(index, plate_names)
     planner = Planner(project, graph, defs.resolve_asset_graph(), resource, kinds, experiments, index)
     with looking_on(root) if dry_run else project_instance(root) as instance:
+        # None are left where the instance was opened to work in it.
+        planner.lost = {run.run_id for run in lost_runs(instance)}
         outcomes = []
-        changed = "index" in graph.stages and _index_change(index, resource)
+        changed = "index" in graph.stages and index_change(index, resource)
         first = [Wanted("index", INDEX, None, *changed)] if changed else []
         if first and not dry_run:
             # plates are registered before anything can be made of them
@@ -92,10 +94,13 @@ def backfill(
 
 @contextmanager
 def looking_on(root: Path) -> Iterator[DagsterInstance]:
-    """The project's instance, to be read only; an empty one where there is none yet."""
+    """The project's instance, to be read only; an empty one where there is none yet. Nothing is written."""
     home = Path(os.environ.get(HOME_VARIABLE) or ProjectLayout.of(root).dagster_home).resolve()
-    is_there = (home / INSTANCE_FILE).exists()
-    with opened_instance(home) if is_there else DagsterInstance.ephemeral() as instance:
+    if not (home / INSTANCE_FILE).exists():
+        with DagsterInstance.ephemeral() as instance:
+            yield instance
+        return
+    with shadow_of_records(home) as place, opened_instance(place) as instance:
         yield instance
 
 
@@ -116,13 +121,6 @@ def _plates(index: pa.Table, names: Sequence[str]) -> list[str]:
             remedy="correct the names, or add the plates to the index",
         )
     return list(names) or listed
-
-
-def _index_change(index: pa.Table, resource: ProjectResource) -> tuple[Kind, str] | None:
-    published = published_fingerprint(resource.path(tuple(INDEX.path), None, ".parquet"))
-    if published is None:
-        return "missing", "was never made"
-    return ("stale", "the image index has changed") if published != fingerprint_table(index) else None
 
 
 def _make(

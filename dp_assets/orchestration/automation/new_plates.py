@@ -5,13 +5,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import dagster as dg
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
 from dp_assets.config.automation import AutomationSettings
 from dp_assets.config.errors import ProjectError
 from dp_assets.orchestration.automation.ended_runs import Outcome, outcome_of
+from dp_assets.orchestration.automation.index_changes import is_registered
 from dp_assets.orchestration.automation.names import NEW_PLATES, STARTED_BY
 from dp_assets.orchestration.project_resource import ProjectResource
+from dp_assets.storage.file_locks import SystemLock
 from dp_assets.storage.fingerprints import fingerprint_bytes
 from dp_assets.storage.index_file import INDEX_NAMES, IndexLocation, find_index, read_index
 from dp_assets.storage.index_parts import (
@@ -25,6 +27,7 @@ from dp_assets.storage.index_parts import (
 
 LOCK = ".index.lock"
 MOST_ATTEMPTS = 3
+UNCHANGED = "the image index has not changed"
 
 
 @dataclass(frozen=True)
@@ -144,7 +147,7 @@ def _arrivals(
     taken: list[TakenPart] = []
     refused: dict[str, str] = {}
     try:
-        with FileLock(layout.metadata / LOCK, timeout=0):
+        with SystemLock(layout.metadata / LOCK, timeout=0):
             index = index_to_extend(project)
             if index.path.exists():
                 read_index(index, channels)
@@ -189,12 +192,17 @@ def _request(
             return seen, None, f"there is no image index yet at {location.path}"
         content = fingerprint_bytes(location.path.read_bytes())
         again = content == seen.index
-        if again and outcome_of(context.instance, seen.run_key, NEW_PLATES) is not Outcome.LOST:
-            return seen, None, "the image index has not changed"
-        read_index(location, channels)
+        outcome = outcome_of(context.instance, seen.run_key, NEW_PLATES) if again else Outcome.UNKNOWN
+        if outcome not in (Outcome.LOST, Outcome.UNKNOWN):
+            return seen, None, UNCHANGED
+        index = read_index(location, channels)
+        # The run may never have been made, or its records may be gone: what is registered tells.
+        if again and outcome is Outcome.UNKNOWN and is_registered(context.instance, index, project):
+            return seen, None, UNCHANGED
     except (ProjectError, OSError) as error:
         return seen, None, f"the image index cannot be used: {error}"
     if again and seen.attempts >= MOST_ATTEMPTS:
-        return seen, None, f"image_index was killed {MOST_ATTEMPTS} times; materialize it by hand"
+        ended = "was killed" if outcome is Outcome.LOST else "was requested without becoming a run"
+        return seen, None, f"image_index {ended} {MOST_ATTEMPTS} times; materialize it by hand"
     seen = replace(seen, index=content, number=seen.number + 1, attempts=seen.attempts + 1 if again else 1)
     return seen, dg.RunRequest(run_key=seen.run_key, tags={STARTED_BY: NEW_PLATES}), ""

@@ -8,6 +8,7 @@ from typing import Any
 
 from dp_assets.config.errors import ConfigurationError
 from dp_assets.orchestration.automation.failures import Failure
+from dp_assets.orchestration.automation.secrets import without_secrets
 
 KEY = "automation.notify.plugin"
 FUNCTION = "notify"
@@ -22,9 +23,18 @@ def call_own(failure: Failure, plugin: str, root: Path) -> None:
 
     Raises
     ------
-    ConfigurationError : there is no such function. Whatever it raises itself comes through.
+    ConfigurationError : there is no such function, or it raises something itself. Secrets in its message are
+        masked (`secrets.without_secrets`), since it ends in logs.
     """
-    _function(plugin, root)(failure)
+    function = _function(plugin, root)
+    try:
+        function(failure)
+    except Exception as error:  # whatever a plug-in raises is the plug-in's fault
+        raise ConfigurationError(
+            without_secrets(f"{plugin} failed: {type(error).__name__}: {error}"),
+            where=f"project.yaml: {KEY}",
+            remedy="mend the function, or what it reaches",
+        ) from None
 
 
 def _function(plugin: str, root: Path) -> Callable[[Failure], Any]:
@@ -32,7 +42,8 @@ def _function(plugin: str, root: Path) -> Callable[[Failure], Any]:
     try:
         module = _read(file) if file is not None else importlib.import_module(plugin.partition(":")[0])
     except Exception as error:  # whatever a plug-in raises while it is imported is the plug-in's fault
-        raise _unusable(f"{plugin} cannot be imported: {type(error).__name__}: {error}") from error
+        what = f"{plugin} cannot be imported: {type(error).__name__}: {error}"
+        raise _unusable(without_secrets(what)) from None
     function = getattr(module, name, None)
     if not callable(function):
         raise _unusable(f"{plugin} has no function {name}")

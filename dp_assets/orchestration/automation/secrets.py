@@ -6,10 +6,18 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import quote
 
+from dp_assets.config.credentials import masked
 from dp_assets.config.errors import ConfigurationError
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{8,}={0,2}")
+# What an address says behind its server: with webhooks, that is the secret.
+_ADDRESS_REST = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://[^\s/?#'\"<>]+)[/?#][^\s'\"<>)]*")
+# urllib3 and requests name server and path apart: "... with url: /services/T0/B0/x".
+_PATH_ALONE = re.compile(r"(\burl: )/[^\s'\"<>)]*", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASS|KEY|WEBHOOK|CREDENTIAL|AUTH|URL|URI|DSN|PIN\b", re.IGNORECASE)
+_SHORTEST_SECRET = 6
 
 
 def secret(variable: str, key: str) -> str:
@@ -47,6 +55,19 @@ def without(value: str | None, key: str) -> Iterator[None]:
             where=f"project.yaml: {key}",
             remedy="correct this section, or what it names",
         ) from None
+
+
+def without_secrets(text: str) -> str:
+    """A text of somebody else's program with `***` for whatever in it may be secret.
+
+    That is: of every address all but its server; and the values of environment variables whose names speak of
+    tokens, passwords, keys or addresses, as they are, percent-encoded or inside of base64.
+    """
+    named = {value for name, value in os.environ.items() if _SECRET_NAME.search(name)}
+    for value in sorted(named, key=len, reverse=True):
+        if len(value) >= _SHORTEST_SECRET:
+            text = _masked(text.replace(quote(value, safe=""), "***"), value)
+    return _PATH_ALONE.sub(r"\1***", _ADDRESS_REST.sub(r"\1/***", masked(text)))
 
 
 def _masked(text: str, value: str) -> str:

@@ -2,6 +2,9 @@
 
 import datetime
 import os
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import dagster as dg
@@ -12,10 +15,12 @@ from dagster import DagsterInstance
 from dp_assets.config.project import load_project
 from dp_assets.orchestration.automation.backfill_plan import KINDS, Kind, Planner, dry_plan
 from dp_assets.orchestration.code_location import build_defs
+from dp_assets.orchestration.instance import opened_instance
 from dp_assets.orchestration.lanes import project_graph
 from dp_assets.orchestration.project_resource import ProjectResource
+from dp_assets.orchestration.project_setup import set_up_project
 from dp_assets.storage.index_file import read_index
-from dp_assets_tests.orchestration.automation.records import PLATES, made
+from dp_assets_tests.orchestration.automation.records import PLATES, made, planned_run
 from dp_assets_tests.orchestration.materializing import TABLES, Workshop, call, contents
 
 FIRST, SECOND = PLATES
@@ -151,6 +156,54 @@ def test_plate_that_left_the_index_is_not_looked_at_again(read: Workshop) -> Non
     )
     requests = list(schedule(context))
     assert [request.partition_key for request in requests] == [FIRST]
+
+
+def hidden_contents(root: Path) -> dict[str, bytes]:
+    """Every file of a project, the instance's too, as it is; empty folders with a slash behind."""
+    return {
+        f"{path.relative_to(root)}{'/' if path.is_dir() else ''}": b"" if path.is_dir() else path.read_bytes()
+        for path in root.rglob("*")
+        # The interpreter's own; and what SQLite keeps beside a file while it is open.
+        if "__pycache__" not in path.parts and not path.name.endswith(("-shm", "-wal"))
+    }
+
+
+@pytest.mark.parametrize("gone", [("history", "schedules"), ("schedules",)])
+def test_dry_run_in_an_instance_without_records_makes_none(tiny: Workshop, gone: tuple[str, ...]) -> None:
+    set_up_project(tiny.root)
+    with opened_instance(tiny.root / ".dagster"):
+        pass
+    for name in gone:
+        shutil.rmtree(tiny.root / ".dagster" / name)
+    before = hidden_contents(tiny.root)
+    shown = call(tiny.root, "backfill", "--missing", "--dry-run")
+    assert shown.exit_code == 0, shown.output
+    assert "plate_images" in shown.output
+    assert hidden_contents(tiny.root) == before
+
+
+def test_dry_run_counts_lost_runs_as_killed_and_leaves_them(tiny: Workshop) -> None:
+    set_up_project(tiny.root)
+    with opened_instance(tiny.root / ".dagster") as instance:
+        run = planned_run(instance, ("plate_images",), FIRST, dg.DagsterRunStatus.STARTED)
+        command = [sys.executable, "-m", "dp_assets_tests.orchestration.live_process"]
+        with subprocess.Popen(
+            [*command, instance.root_directory, run.run_id], stdout=subprocess.PIPE, text=True
+        ) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "marked\n"
+            live = call(tiny.root, "backfill", "--failed", "--dry-run")
+            assert "its run was killed" not in live.output
+            process.kill()
+    before = hidden_contents(tiny.root)
+    shown = call(tiny.root, "backfill", "--failed", "--dry-run")
+    assert "its run was killed" in shown.output, shown.output
+    assert "plate_images" in shown.output
+    assert hidden_contents(tiny.root) == before
+    with opened_instance(tiny.root / ".dagster") as instance:
+        record = instance.get_run_by_id(run.run_id)
+        assert record is not None
+        assert record.status is dg.DagsterRunStatus.STARTED
 
 
 @pytest.mark.slow

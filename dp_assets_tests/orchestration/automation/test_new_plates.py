@@ -48,6 +48,7 @@ def sensor(tiny: Workshop) -> Sensor:
 def test_a_run_for_every_content_and_none_for_a_touch(sensor: Sensor) -> None:
     first = sensor.tick()
     assert first is not None
+    ran(sensor)
     os.utime(sensor.index, (1, 1))
     assert sensor.tick() is None
     assert "has not changed" in sensor.skipped
@@ -70,6 +71,7 @@ def test_index_that_cannot_be_read_is_said_and_nothing_requested(sensor: Sensor)
 
 def test_part_is_taken_when_it_has_not_changed_for_a_tick(sensor: Sensor) -> None:
     sensor.tick()
+    ran(sensor)
     text = sensor.lines("NEW1")
     part = sensor.folder / "new1.csv"
     part.write_text(text[: len(text) // 2])
@@ -87,10 +89,12 @@ def test_part_is_taken_when_it_has_not_changed_for_a_tick(sensor: Sensor) -> Non
 
 def test_bad_part_is_named_and_told_once_while_good_ones_are_taken(sensor: Sensor) -> None:
     sensor.tick()
+    ran(sensor)
     (sensor.folder / "bad.csv").write_text(sensor.lines("../evil"))
     (sensor.folder / "good.csv").write_text(sensor.lines("NEW1"))
     sensor.tick()
     assert sensor.tick() is not None
+    ran(sensor)
     assert sensor.tick() is None
     assert "bad.csv is not taken" in sensor.skipped
     assert "cannot be used as a name" in (sensor.folder / "bad.csv.problem.txt").read_text()
@@ -132,6 +136,28 @@ def test_run_that_was_killed_is_requested_again_and_one_that_failed_is_not(
         keys.add(sensor.tick())
     assert len(keys - {None}) == (1 if says_why else 3)
     assert ("has not changed" if says_why else "was killed 3 times") in sensor.skipped
+
+
+def ran(sensor: Sensor) -> None:
+    """Let the run that was requested last succeed, in the records only."""
+    tags = {"dagster/run_key": str(last(sensor)), "dp/automation": "new_plates"}
+    planned_run(sensor.workshop.instance, ("image_index",), None, DagsterRunStatus.SUCCESS, **tags)
+
+
+def test_a_run_that_is_not_known_is_requested_again_until_the_plates_are_registered(sensor: Sensor) -> None:
+    assert sensor.tick() is not None
+    assert sensor.tick() is not None, "the request never became a run"
+    assert sensor.workshop.make("image_index").succeeded
+    assert sensor.tick() is None, "somebody has registered the plates meanwhile"
+    assert "has not changed" in sensor.skipped
+    instance = sensor.workshop.instance
+    for run in instance.get_runs():
+        instance.delete_run(run.run_id)
+    assert sensor.tick() is None, "records of runs were deleted, plates were not"
+    instance.delete_dynamic_partition("plates", "TINY00002")
+    assert sensor.tick() is not None
+    assert sensor.tick() is None
+    assert "was requested without becoming a run 3 times" in sensor.skipped
 
 
 def last(sensor: Sensor) -> str | None:

@@ -134,6 +134,32 @@ def test_one_that_cannot_be_told_is_logged_and_the_others_are_told(
     assert TOKEN not in text
 
 
+@pytest.mark.parametrize("while_imported", [False, True])
+def test_what_a_plugin_says_of_its_failure_holds_no_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, while_imported: bool
+) -> None:
+    monkeypatch.setenv("PAGER_PASSWORD", "p/ss+word1")
+    monkeypatch.setenv("PAGER_NUMBER", "pager-7")
+    said = (
+        "no answer of https://hooks.example.org:8443/services/T0SECRET/B1?key=SECRET (pager-7), "
+        "HTTPSConnectionPool(host='hooks.example.org', port=8443): Max retries exceeded with url: "
+        "/services/T0SECRET/B1 (Caused by x), login p/ss+word1, p%2Fss%2Bword1, Basic bWU6cC9zcyt3b3JkMQ==, "
+        "smtp://me:SECRET@mail.example.org"
+    )
+    raising = f"raise RuntimeError({said!r})\n"
+    (tmp_path / "notify.py").write_text(
+        raising if while_imported else f"def notify(failure):\n    {raising}", encoding="utf-8"
+    )
+    ways = notifiers(tmp_path, NotifySettings(plugin="notify.py"))
+    (problem,) = pass_on(FAILED, ways, tmp_path / "log")
+    written = problem + (tmp_path / "log").read_text()
+    for hidden in ("SECRET", "ss+word1", "ss%2B", "bWU6cC9z", "me:"):
+        assert hidden not in written
+    for shown in ("RuntimeError", "https://hooks.example.org:8443/***", "url: ***", "pager-7", "Caused by x"):
+        assert shown in problem
+    assert "automation.notify.plugin" in problem
+
+
 @pytest.mark.parametrize(
     ("settings", "what"),
     [
