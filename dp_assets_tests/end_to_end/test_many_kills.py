@@ -64,7 +64,7 @@ def kill_until_done(root: Path, stage: str, chance: random.Random, kills: int, s
     """Kill runs at random moments of what a calm one computes, then let one end; how many were killed."""
     killed, deadline = 0, time.monotonic() + PATIENCE_SECONDS
     while killed < kills and time.monotonic() < deadline:
-        if not killed_after(root, chance.uniform(0.2, 0.9) * seconds, "run", stage, *DETERMINISTIC):
+        if not killed_after(root, chance.uniform(0.1, 0.7) * seconds, "run", stage, *DETERMINISTIC):
             break
         killed += 1
     assert not killed_after(root, float("inf"), "run", stage, *DETERMINISTIC)
