@@ -6,6 +6,7 @@ bit.
 """
 
 import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -26,6 +27,7 @@ __all__ = [
     "Sampling",
     "Shape",
     "crop_cells",
+    "extract_from_planes",
     "extract_windows",
     "nearest_pixels",
     "resample_windows",
@@ -120,14 +122,45 @@ def extract_windows(image: np.ndarray, origins: np.ndarray, side: int) -> np.nda
     -------
     (cells, side, side, channels) in the image's type; zero outside the image.
     """
-    rows, cols = _plane_shape(image)
+    shape = _plane_shape(image)
     windows = np.zeros((len(origins), side, side, image.shape[2]), dtype=image.dtype)
-    for window, (row, col) in zip(windows, np.asarray(origins).tolist(), strict=True):
-        top, bottom = max(row, 0), min(row + side, rows)
-        left, right = max(col, 0), min(col + side, cols)
-        if top < bottom and left < right:
-            window[top - row : bottom - row, left - col : right - col] = image[top:bottom, left:right]
+    for window, (inside, source) in zip(windows, _overlaps(origins, side, shape), strict=True):
+        window[inside] = image[source]
     return windows
+
+
+def extract_from_planes(planes: Sequence[np.ndarray], origins: np.ndarray, side: int) -> np.ndarray:
+    """The windows that `extract_windows` cuts out of the planes' stack, without stacking them.
+
+    Parameters
+    ----------
+    planes : of each channel, (rows, cols), all of one size and type.
+    origins, side : as for `extract_windows`.
+
+    Returns
+    -------
+    (cells, side, side, channels); in memory the planes of a window lie one behind the other.
+    """
+    windows = np.zeros((len(origins), len(planes), side, side), dtype=planes[0].dtype)
+    shape = (planes[0].shape[0], planes[0].shape[1])
+    for window, (inside, source) in zip(windows, _overlaps(origins, side, shape), strict=True):
+        for plane, cut in zip(planes, window, strict=True):
+            cut[inside] = plane[source]
+    return np.moveaxis(windows, 1, -1)
+
+
+def _overlaps(
+    origins: np.ndarray, side: int, shape: Shape
+) -> Iterator[tuple[tuple[slice, slice], tuple[slice, slice]]]:
+    """Of each window the part that lies inside the image, as places in the window and in the image."""
+    rows, cols = shape
+    for row, col in np.asarray(origins).tolist():
+        top, bottom = max(row, 0), max(min(row + side, rows), 0)
+        left, right = max(col, 0), max(min(col + side, cols), 0)
+        # Empty where the window lies outside.
+        bottom, right = max(top, bottom), max(left, right)
+        inside = slice(top - row, bottom - row), slice(left - col, right - col)
+        yield inside, (slice(top, bottom), slice(left, right))
 
 
 def resample_windows(

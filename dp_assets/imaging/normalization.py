@@ -104,6 +104,9 @@ def _extremes(crops: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if crops.size == 0:
         empty = np.zeros((cells, channels), dtype=crops.dtype)
         return empty, empty
+    if crops.strides[3] > crops.strides[2]:
+        # Planes lie one behind the other (`extract_from_planes`).
+        return crops.min(axis=(1, 2)), crops.max(axis=(1, 2))
     # Whole rows are reduced first: the inner loop then runs over cols * channels values, not a few channels.
     flat = crops.reshape(cells, rows, cols * channels)
     low = flat.min(axis=1).reshape(cells, cols, channels).min(axis=1)

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from dp_assets.imaging.cropping import (
     CropGeometry,
-    extract_windows,
+    extract_from_planes,
     resample_windows,
     window_origins,
     window_side,
@@ -187,11 +187,11 @@ def _cut_site(plan: CropPlan, site: ImageSite, work: WorkFolder, part: str, maxi
         masks = np.empty((0, side, side), np.uint8)
         origins = np.empty((0, 2), np.int32)
     else:
-        image = site.read(maximum_pixels)
-        if image.shape[:2] != plan.array_shape or str(image.dtype) != plan.dtype:
+        planes = site.planes_of_channels(maximum_pixels)
+        if planes[0].shape != plan.array_shape or str(planes[0].dtype) != plan.dtype:
             raise content_changed(str(site.images[0]))
         origins = window_origins(cells.centres, plan.geometry, site.original_shape, plan.array_shape)
-        windows = extract_windows(image, origins, side)
+        windows = extract_from_planes(planes, origins, side)
         if plan.masks is not None:
             masks, objects = plan.masks.windows(
                 site, cells.centres, origins, side, plan.array_shape, maximum_pixels

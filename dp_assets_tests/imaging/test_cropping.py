@@ -13,13 +13,14 @@ from dp_assets.imaging.cropping import (
     CropGeometry,
     Sampling,
     crop_cells,
+    extract_from_planes,
     extract_windows,
     nearest_pixels,
     resample_windows,
     window_origins,
     window_side,
 )
-from dp_assets.imaging.normalization import normalize_crops
+from dp_assets.imaging.normalization import flat_channels, normalize_crops
 from dp_assets.storage.images import read_image
 from dp_assets_tests.imaging.golden_plate import CHANNELS, SHAPE, cell_centres, compressed_image
 
@@ -299,3 +300,16 @@ def test_wrong_arguments_are_refused() -> None:
         resample_windows(
             np.zeros((1, 9, 9, 2)), np.zeros((1, 2)), np.zeros((1, 2)), CropGeometry(8), (20, 20), (20, 20)
         )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_windows_of_planes_are_those_of_their_stack(dtype: type) -> None:
+    rng = np.random.default_rng(4)
+    planes = [rng.integers(0, 255, (31, 23)).astype(dtype) for _ in range(3)]
+    corners = np.array([[3, 4], [-5, -6], [25, 19], [-40, 2], [2, 90], [-9, -9], [31, 23], [0, 0]])
+    for side in (1, 8, 9, 50):
+        found = extract_from_planes(planes, corners, side)
+        expected = extract_windows(np.stack(planes, axis=-1), corners, side)
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(flat_channels(found), flat_channels(expected))
