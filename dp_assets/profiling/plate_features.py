@@ -2,6 +2,7 @@
 
 import io
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
@@ -18,7 +19,6 @@ from dp_assets.storage.tables import StoredTable, TableStream
 from dp_assets.storage.work import WorkFolder
 
 CELLS_PER_ROW_GROUP = 16_000
-BATCHES_PER_POOL = 8
 DATA = ".npy"
 UNITS_KEY = b"dp_assets_units"
 """In the schema metadata: unit, seal and number of cells of every site with cells, in the order of rows."""
@@ -74,7 +74,7 @@ def extract_plate(
         progress=progress,
         done=len(with_cells) - len(todo),
     )
-    for site, features in _pooled(crops, extractor, plan.batch_size * BATCHES_PER_POOL):
+    for site, features in _pooled(crops, extractor, plan.batch_size):
         work.keep(parts[site.key], {DATA: _as_bytes(features)})
     failures = [*failures_of(plan.sites), *unread]
     bad = {(failure.well, failure.site) for failure in unread}
@@ -109,27 +109,34 @@ def extract_plate(
 
 
 def _pooled(
-    crops_by_site: Iterable[tuple[ImageSite, np.ndarray]], extractor: Extractor, pool_size: int
+    crops_by_site: Iterable[tuple[ImageSite, np.ndarray]], extractor: Extractor, batch_size: int
 ) -> Iterator[tuple[ImageSite, np.ndarray]]:
-    """Features site by site, computed on the cells of many sites together so that batches are full."""
-    waiting: list[tuple[ImageSite, np.ndarray]] = []
+    """Features site by site; the cells of all sites go through the network in full batches, in order."""
+    batch = np.empty((0,), np.float32)
     count = 0
+    waiting: deque[tuple[ImageSite, int]] = deque()
+    features = np.empty((0, extractor.dimension), np.float32)
     for site, crops in crops_by_site:
-        waiting.append((site, crops))
-        count += len(crops)
-        if count >= pool_size:
-            yield from _extract(waiting, extractor)
-            waiting, count = [], 0
-    if waiting:
-        yield from _extract(waiting, extractor)
-
-
-def _extract(
-    waiting: Sequence[tuple[ImageSite, np.ndarray]], extractor: Extractor
-) -> Iterator[tuple[ImageSite, np.ndarray]]:
-    features = extractor(np.concatenate([crops for _, crops in waiting]))
-    ends = np.cumsum([len(crops) for _, crops in waiting])
-    yield from zip((site for site, _ in waiting), np.split(features, ends[:-1]), strict=True)
+        if not len(batch):
+            batch = np.empty((batch_size, *crops.shape[1:]), np.float32)
+        waiting.append((site, len(crops)))
+        start = 0
+        while start < len(crops):
+            some = crops[start : start + batch_size - count]
+            batch[count : count + len(some)] = some
+            start, count = start + len(some), count + len(some)
+            if count == batch_size:
+                features = np.concatenate([features, extractor(batch)])
+                count = 0
+        while waiting and waiting[0][1] <= len(features):
+            finished, cells = waiting.popleft()
+            yield finished, features[:cells]
+            features = features[cells:]
+    if count:
+        features = np.concatenate([features, extractor(batch[:count])])
+    for finished, cells in waiting:
+        yield finished, features[:cells]
+        features = features[cells:]
 
 
 def _row_groups(

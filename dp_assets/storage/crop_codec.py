@@ -20,8 +20,8 @@ def encode_window(window: np.ndarray) -> bytes:
     planes = np.ascontiguousarray(np.moveaxis(window, -1, 0))
     differences = planes.copy()
     differences[..., 1:] -= planes[..., :-1]
-    by_significance = np.ascontiguousarray(differences.reshape(-1, 1).view(np.uint8).T)
-    encoded = bytes(imagecodecs.zstd_encode(by_significance, level=LEVEL))
+    by_significance = differences.reshape(-1, 1).view(np.uint8).T
+    encoded = bytes(imagecodecs.zstd_encode(by_significance.tobytes(), level=LEVEL))
     return encoded + zlib.crc32(encoded).to_bytes(_CHECKSUM_BYTES, "little")
 
 

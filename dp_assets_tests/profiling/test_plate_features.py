@@ -131,13 +131,16 @@ def test_every_cell_has_its_own_features(plate: MadePlate, tmp_path: Path, worke
 
 
 def test_cells_of_several_sites_go_through_the_network_together(plate: MadePlate, tmp_path: Path) -> None:
-    extractor = Moments()
-    plan = plan_of(plate, batch_size=2)
-    extract(plan, tmp_path / "w", extractor)
-    per_site = [len(plan.cells_of(site).names) for site in plan.sites]
-    assert sum(extractor.calls) == sum(per_site)
-    pool = 2 * plate_features.BATCHES_PER_POOL
-    assert all(pool <= count < pool + max(per_site) for count in extractor.calls[:-1])
+    per_site = [len(plan_of(plate).cells_of(site).names) for site in plan_of(plate).sites]
+    total = sum(per_site)
+    for size in (2, max(per_site) + 3, total, total + 1):
+        extractor = Moments()
+        plan = plan_of(plate, batch_size=size)
+        stream, _ = extract(plan, tmp_path / str(size), extractor)
+        full, rest = divmod(total, size)
+        assert extractor.calls == [size] * full + [rest] * bool(rest)
+        table = written(stream, tmp_path / f"{size}.parquet")
+        assert rows_of(table) == expected_rows(plan, Moments())
 
 
 @pytest.mark.parametrize("size", [1, 7, 13, 16_000])
@@ -199,7 +202,6 @@ def test_a_killed_run_goes_on_and_ends_the_same(
     extractor: FeatureExtractor,
     kill_at: int,
 ) -> None:
-    monkeypatch.setattr(plate_features, "BATCHES_PER_POOL", 3)
     plan = plan_of(plate)
     written(extract(plan, tmp_path / "other", extractor)[0], tmp_path / "undisturbed.parquet")
     with pytest.raises(KilledError):
