@@ -263,10 +263,11 @@ def test_a_run_that_is_delivered_while_the_database_is_away_is_executed_later(
     worker = installation.worker("machine_1", "gpu")
     launch(installation, "cpu", 0.1)
     wait_for(instance, DagsterRunStatus.STARTING)
-    run = the_run(instance)
     # A daemon without a database in the middle of a launch would call the launch failed.
     daemon = installation.machines[0]
     wait_until(lambda: "Launched 1 runs" in daemon.text(), "the launch is over", PATIENCE)
+    # Only now does it say which task it is.
+    run = the_run(instance)
     installation.postgres.stop()
     deliver(instance, run, "gpu")
     wait_until(lambda: "Retry in 30s" in worker.text(), "the worker puts the run off", PATIENCE)
