@@ -14,6 +14,7 @@ from skimage.morphology import disk
 
 from dp_assets.config.errors import ConfigurationError, ImageFileError
 from dp_assets.imaging.resizing import PlaneResizer, plane_resizer
+from dp_assets.imaging.tail_percentiles import tail_percentiles
 
 LOWER_QUANTILE = 0.0001
 UPPER_QUANTILE = 0.9999
@@ -314,7 +315,7 @@ def _median(plane: np.ndarray, footprint: np.ndarray) -> np.ndarray:
 def _surface(smoothed: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, float]:
     """A smoothed thumbnail at the size of the images, and the value below which it is cut."""
     surface = plane_resizer(smoothed.shape, shape)(smoothed)
-    return surface, float(np.percentile(surface, FLOOR_PERCENTILE))
+    return surface, tail_percentiles(surface, FLOOR_PERCENTILE, 100)[0]
 
 
 def _quantiles(histogram: np.ndarray, probability: float) -> np.ndarray:
