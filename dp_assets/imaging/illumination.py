@@ -16,6 +16,7 @@ from dp_assets.config.errors import ConfigurationError, ImageFileError
 from dp_assets.imaging.resizing import PlaneResizer, plane_resizer
 from dp_assets.imaging.tail_percentiles import tail_percentiles
 
+_NEIGHBOURS_AT_ONCE = 2**20
 LOWER_QUANTILE = 0.0001
 UPPER_QUANTILE = 0.9999
 FLOOR_PERCENTILE = 2.0
@@ -306,9 +307,13 @@ def _median(plane: np.ndarray, footprint: np.ndarray) -> np.ndarray:
     around = [(size // 2, (size - 1) // 2) for size in footprint.shape]
     padded = np.pad(plane, around, mode="edge")
     median = np.empty_like(plane)
-    # Row by row: the neighbourhoods of all pixels together are hundreds of times the plane.
+    # A few pixels at a time: the neighbourhoods of all of them are hundreds of times the plane.
+    step = max(1, _NEIGHBOURS_AT_ONCE // int(inside.sum()))
     for row, windows in enumerate(np.lib.stride_tricks.sliding_window_view(padded, footprint.shape)):
-        median[row] = np.partition(windows[:, inside], middle, axis=-1)[:, middle]
+        for start in range(0, len(windows), step):
+            neighbours = windows[start : start + step, inside]
+            neighbours.partition(middle, axis=-1)
+            median[row, start : start + step] = neighbours[:, middle]
     return median
 
 

@@ -81,8 +81,27 @@ def test_damage_never_gives_other_pixels() -> None:
         np.testing.assert_array_equal(found, plane)
 
 
+@pytest.mark.parametrize("name", [0, 2])
 @pytest.mark.parametrize("rows", [5, 7])
-def test_too_few_or_too_many_rows(rows: int) -> None:
-    data = png_of(header_of(6, 8), (b"\2" + bytes(8)) * rows)
-    with pytest.raises(Exception, match=r"."):
+def test_too_few_or_too_many_rows_are_for_the_library_to_judge(rows: int, name: int) -> None:
+    data = png_of(header_of(6, 8), (bytes([name]) + bytes(range(8))) * rows)
+    if rows == 7:
+        np.testing.assert_array_equal(png_pixels(data), imagecodecs.png_decode(data))
+        return
+    with pytest.raises(imagecodecs.PngError):
+        imagecodecs.png_decode(data)
+    with pytest.raises(imagecodecs.PngError):
+        png_pixels(data)
+
+
+def test_transparent_grey_is_what_the_library_makes_of_it() -> None:
+    data = png_of(header_of(2, 2), b"\2\1\2" * 2, between=chunk(b"tRNS", b"\0\1"))
+    np.testing.assert_array_equal(png_pixels(data), imagecodecs.png_decode(data))
+
+
+@given(st.binary(max_size=40))
+def test_what_is_no_stream_at_all_raises_as_the_library_does(stream: bytes) -> None:
+    start = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header_of(4, 4))
+    data = start + chunk(b"IDAT", stream) + chunk(b"IEND", b"")
+    with pytest.raises(imagecodecs.PngError):
         png_pixels(data)
