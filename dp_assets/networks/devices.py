@@ -77,18 +77,27 @@ def list_devices() -> DeviceListing:
     first = said.splitlines()[0][:_SHOWN] if said else "nothing"
     if answer.returncode != 0:
         how = f"failed (exit code {answer.returncode}) and said: {first}"
-        return DeviceListing(devices, _failing(program, how))
+        return DeviceListing(devices, _failing(program, how, len(devices)))
     if not devices and said:
         return DeviceListing(problem=_failing(program, f"gave no list of devices but said: {first}"))
     return DeviceListing(devices)
 
 
-def _failing(program: str, how: str) -> Problem:
+def _failing(program: str, how: str, listed: int = 0) -> Problem:
+    remedy = (
+        f"run `{PROGRAM} -L` in a shell and mend what it says (after an update of the driver: restart the "
+        "machine)"
+    )
+    if listed:
+        return Problem(
+            f"{PROGRAM} lists {listed} GPUs, but {how}; so there may be others",
+            program,
+            f"{remedy}. Until then runs use those that are listed",
+        )
     return Problem(
         f"{PROGRAM} is installed, but {how}; so it is not known which GPUs there are",
         program,
-        f"run `{PROGRAM} -L` in a shell and mend what it says (after an update of the driver: restart the "
-        "machine). Until then runs compute on the CPU, unless their framework finds a GPU by itself, "
+        f"{remedy}. Until then runs compute on the CPU, unless their framework finds a GPU by itself, "
         "which other processes are then not kept off",
     )
 

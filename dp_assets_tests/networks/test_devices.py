@@ -94,6 +94,8 @@ def test_a_driver_that_fails_lists_what_it_can_and_says_so(
     assert listing.devices == LISTED[-1:] * devices_listed
     assert listing.problem is not None
     assert "exit code 15" in listing.problem.what
+    assert ("there may be others" in listing.problem.what) == bool(devices_listed)
+    assert ("compute on the CPU" in listing.problem.remedy) == (not devices_listed)
 
 
 def test_a_driver_that_cannot_be_started_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
