@@ -32,14 +32,8 @@ from dagster_postgres.utils import DagsterPostgresException
 from kombu import Queue
 from sqlalchemy.exc import OperationalError
 
-from dp_assets.orchestration.run_lease import (
-    Heartbeat,
-    LeaseStore,
-    RunLease,
-    lease_store,
-    owner_name,
-    process_of,
-)
+from dp_assets.orchestration.lease_store import LeaseStore, lease_store
+from dp_assets.orchestration.run_lease import Heartbeat, RunLease, owner_name, process_of
 
 BROKER_VARIABLE = "DP_BROKER_URL"
 BACKEND_VARIABLE = "DP_BACKEND_URL"
@@ -90,6 +84,7 @@ def cluster_app(broker: str | None, backend: str | None = None, default_queue: s
     )
     # Dagster's own task, made for an application of its own: one name can be registered once.
     options: dict[str, Any] = {"shared": False}
+    worker = _WorkerName(made)
     execute = create_execute_job_task(Celery("inner", set_as_current=False), **options)
 
     # All deliveries of a run have one result. It is to say what became of the process that was at work: so
@@ -103,7 +98,7 @@ def cluster_app(broker: str | None, backend: str | None = None, default_queue: s
                     instance,
                     run_id,
                     lease_store(broker or ""),
-                    _worker(task),
+                    worker.of(task),
                     lambda: execute.run(execute_job_args_packed),
                 )
         except SERVER_ERRORS as error:
@@ -120,11 +115,12 @@ def cluster_app(broker: str | None, backend: str | None = None, default_queue: s
         run_id = _run_id(kwargs["execute_job_args_packed"])
         try:
             with DagsterInstance.get() as instance:
-                report_lost(instance, run_id, lease_store(broker or ""), _worker(sender), str(exception))
+                report_lost(instance, run_id, lease_store(broker or ""), worker.of(sender), str(exception))
         except SERVER_ERRORS as error:
             logger.error("run %s lost its process, which could not be reported: %s", run_id, error)
 
     made.finalize()
+    signals.celeryd_init.connect(worker.remember, weak=False)
     signals.task_failure.connect(report_if_lost, sender=made.tasks[TASK_EXECUTE_JOB_NAME], weak=False)
     return made
 
@@ -133,9 +129,25 @@ def _run_id(execute_job_args_packed: dict[str, Any]) -> str:
     return unpack_value(execute_job_args_packed, as_type=ExecuteRunArgs).run_id
 
 
-def _worker(task: Task) -> str:
-    """The name of the worker that has this task."""
-    return task.request.hostname or socket.gethostname()
+class _WorkerName:
+    """The name of the worker that an application is at work in.
+
+    Remembered from the start of the worker, before its processes are forked off: all of them know it. The
+    request of a task names the worker, too, but in the main process of Celery before 5.7 there is none.
+    """
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._name = ""
+
+    def remember(self, sender: str, instance: Any, **_: Any) -> None:
+        """Called at the start of each worker in this process with its name."""
+        if instance.app is self._app:
+            self._name = sender
+
+    def of(self, task: Task) -> str:
+        """The name of the worker that has this task; of the machine, where none was started."""
+        return self._name or task.request.hostname or socket.gethostname()
 
 
 def execute_delivered(

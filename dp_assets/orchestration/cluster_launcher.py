@@ -16,7 +16,8 @@ from dagster_celery.tags import DAGSTER_CELERY_QUEUE_TAG, DAGSTER_CELERY_TASK_ID
 
 from dp_assets.config.errors import ClusterError
 from dp_assets.orchestration.celery_app import CPU_QUEUE, GPU_QUEUE, QUEUES, WORKER_TAG, cluster_app
-from dp_assets.orchestration.run_lease import LEASE_SECONDS, RENEW_SECONDS, LeaseWatch, RunLease, lease_store
+from dp_assets.orchestration.lease_store import lease_store
+from dp_assets.orchestration.run_lease import LEASE_SECONDS, RENEW_SECONDS, LeaseWatch, RunLease
 from dp_assets.orchestration.run_pools import needs_gpu
 
 REDIS_URLS = ("redis://", "rediss://")

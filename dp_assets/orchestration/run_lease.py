@@ -13,36 +13,16 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
 
 import redis
+
+from dp_assets.orchestration.lease_store import TIMEOUT_SECONDS, LeaseStore
 
 RENEW_SECONDS = 5.0
 # How long a run without a sign of life still belongs to its taker.
 LEASE_SECONDS = 120
-TIMEOUT_SECONDS = 5.0
 
 logger = logging.getLogger(__name__)
-
-
-class LeaseStore(Protocol):
-    """The commands of a Redis client that leases need."""
-
-    def get(self, name: str, /) -> Any: ...
-
-    def set(self, name: str, value: str, /, *, ex: int, nx: bool = False) -> Any: ...
-
-    def delete(self, name: str, /) -> Any: ...
-
-
-def lease_store(url: str) -> LeaseStore:
-    """A client of the Redis server at `url`; it connects when it is used, and again after a restart."""
-    return redis.Redis.from_url(
-        url,
-        socket_timeout=TIMEOUT_SECONDS,
-        socket_connect_timeout=TIMEOUT_SECONDS,
-        health_check_interval=30,
-    )
 
 
 def owner_name(worker: str, process: int) -> str:
@@ -74,45 +54,53 @@ class RunLease:
 
     def claim(self) -> bool:
         """Take the run, unless somebody has it."""
-        return bool(self._store.set(self._key, self._value(), ex=LEASE_SECONDS, nx=True))
+        return self._put(None, self._value())
 
     def claim_after(self, is_gone: Callable[[str], bool]) -> bool:
-        """Take the run, unless somebody has it who is not gone.
+        """Take the run, unless somebody has it who is not gone, or who came while this one looked.
 
         Parameters
         ----------
         is_gone : whether an owner will never show a sign of life again; asked for the one who has it.
         """
         held = self.read()
-        if held is not None and is_gone(held.rpartition("#")[0]):
-            self._store.delete(self._key)
-        return self.claim()
+        if held is not None and not is_gone(_owner_of(held)):
+            return False
+        return self._put(held, self._value())
 
     def renew(self) -> bool:
         """Show a sign of life; False when the run is somebody else's.
 
         A lease that is gone, since Redis was restarted empty, is written again.
         """
-        held = self.read()
-        if held is not None and held.rpartition("#")[0] != self._owner:
-            return False
-        self._count += 1
-        self._store.set(self._key, self._value(), ex=LEASE_SECONDS)
-        return True
+        while True:
+            held = self.read()
+            if held is not None and _owner_of(held) != self._owner:
+                return False
+            self._count += 1
+            # Else it ran out just now, or somebody has taken it: look again.
+            if self._put(held, self._value()):
+                return True
 
     def release(self) -> None:
         """Give the run up, if it is still this owner's."""
         held = self.read()
-        if held is not None and held.rpartition("#")[0] == self._owner:
-            self._store.delete(self._key)
+        if held is not None and _owner_of(held) == self._owner:
+            self._put(held, None)
 
     def read(self) -> str | None:
         """The owner and its latest sign of life; None when nobody has the run."""
-        held = self._store.get(self._key)
-        return held.decode() if isinstance(held, bytes) else held
+        return self._store.get(self._key)
+
+    def _put(self, held: str | None, value: str | None) -> bool:
+        return self._store.swap(self._key, held, value, seconds=LEASE_SECONDS)
 
     def _value(self) -> str:
         return f"{self._owner}#{self._count}"
+
+
+def _owner_of(held: str) -> str:
+    return held.rpartition("#")[0]
 
 
 class Heartbeat:

@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import secrets
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,7 +35,7 @@ def start_worker(queues: Sequence[str], concurrency: int) -> None:
     home = _instance_folder()
     launcher = _launcher(home)
     _require_redis(launcher)
-    name = f"{'-'.join(queues)}-{os.getpid()}@{socket.gethostname()}"
+    name = _worker_name(queues)
     launcher.celery.worker_main(
         [
             "worker",
@@ -47,6 +48,11 @@ def start_worker(queues: Sequence[str], concurrency: int) -> None:
             "--without-mingle",
         ]
     )
+
+
+def _worker_name(queues: Sequence[str]) -> str:
+    """A name of this process; containers may have one host name, and process numbers in common."""
+    return f"{'-'.join(queues)}-{secrets.token_hex(3)}-{os.getpid()}@{socket.gethostname()}"
 
 
 def _require_libraries() -> None:

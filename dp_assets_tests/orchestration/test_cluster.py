@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import dagster as dg
 import pytest
@@ -49,28 +50,27 @@ class MadeUpRedis:
     """As much of Redis as leases use; `down` makes it unreachable."""
 
     def __init__(self) -> None:
-        self.values: dict[str, bytes] = {}
+        self.values: dict[str, str] = {}
         self.down = False
 
     def _reach(self) -> None:
         if self.down:
             raise redis.ConnectionError("down")
 
-    def get(self, name: str) -> bytes | None:
+    def get(self, name: str, /) -> str | None:
         self._reach()
         return self.values.get(name)
 
-    def set(self, name: str, value: str, *, ex: int, nx: bool = False) -> bool | None:
+    def swap(self, name: str, held: str | None, value: str | None, /, *, seconds: int) -> bool:
         self._reach()
-        assert ex > 0
-        if nx and name in self.values:
-            return None
-        self.values[name] = value.encode()
+        assert seconds > 0
+        if self.values.get(name) not in (held, value):
+            return False
+        if value is None:
+            self.values.pop(name, None)
+        else:
+            self.values[name] = value
         return True
-
-    def delete(self, name: str) -> int:
-        self._reach()
-        return int(self.values.pop(name, None) is not None)
 
 
 class Watched:
@@ -150,6 +150,28 @@ def test_a_run_has_one_taker_at_a_time() -> None:
     assert not first.renew()
 
 
+def test_a_lease_that_was_taken_meanwhile_is_nobody_elses_to_take_write_or_delete() -> None:
+    store = MadeUpRedis()
+    dead, late, other = (RunLease(store, "run", name) for name in ("dead", "late", "other"))
+
+    def runs_out_and_is_taken(_: str) -> bool:
+        store.values.clear()
+        assert other.claim()
+        return True
+
+    assert dead.claim()
+    assert not late.claim_after(runs_out_and_is_taken)
+    assert other.read() == "other#0"
+    assert late.claim_after(lambda owner: owner == "other")
+    assert late.read() == "late#0"
+    look = store.get
+    store.get = lambda name: (look(name), runs_out_and_is_taken(name))[0]  # type: ignore[method-assign]
+    late.release()
+    store.get = look  # type: ignore[method-assign]
+    assert late.read() == "other#0"
+    assert not late.renew()
+
+
 def beats(lease: RunLease, is_over: Callable[[], bool], number: int) -> list[str | None]:
     heartbeat = Heartbeat(lease, is_over, lambda reason: pytest.fail(reason))
     return [heartbeat.beat() for _ in range(number)]
@@ -169,7 +191,7 @@ def test_a_process_gives_up_a_run_that_is_no_longer_its_own() -> None:
     store.down = True
     assert beats(lease, lambda: False, 3) == [None] * 3
     store.down = False
-    store.values = dict.fromkeys(store.values, b"machine_2#1")
+    store.values = dict.fromkeys(store.values, "machine_2#1")
     assert beats(lease, lambda: False, 1) == ["another worker has taken this run"]
 
 
@@ -185,7 +207,7 @@ def test_the_heart_beats_while_the_run_is_executed_and_stops_with_it() -> None:
     assert lease.read() == (last := lease.read())
     assert not threading.Event().wait(0.1)
     assert lease.read() == last
-    store.values = dict.fromkeys(store.values, b"machine_2#1")
+    store.values = dict.fromkeys(store.values, "machine_2#1")
     with Heartbeat(lease, lambda: False, lambda _: given_up.set(), every=0.01).beating():
         assert given_up.wait(30)
 
@@ -389,6 +411,30 @@ def test_a_worker_reports_what_its_pool_says_is_lost_and_nothing_else(
         current = instance.get_run_by_id(run.run_id)
         assert current is not None
         assert current.status == status
+
+
+@pytest.mark.parametrize("of", [WORKER, "cpu-7@another"])
+def test_a_worker_knows_its_name_where_celery_has_no_request(
+    monkeypatch: pytest.MonkeyPatch, of: str
+) -> None:
+    """As in the main process of Celery before 5.7."""
+    store = MadeUpRedis()
+    monkeypatch.setattr("dp_assets.orchestration.celery_app.lease_store", lambda _: store)
+    app, launchers = cluster_app(NOWHERE), cluster_app(NOWHERE)
+    for name, started in ((WORKER, app), ("of another application", launchers)):
+        signals.celeryd_init.send(sender=name, instance=SimpleNamespace(app=started), conf=None, options={})
+    task = app.tasks[TASK_EXECUTE_JOB_NAME]
+    assert task.request.hostname is None
+    with DagsterInstance.ephemeral() as instance:
+        monkeypatch.setattr(DagsterInstance, "get", lambda: nullcontext(instance))
+        run = instance.create_run_for_job(nothing, status=DagsterRunStatus.STARTING)
+        assert RunLease(store, run.run_id, owner_name(of, dead_process())).claim()
+        signals.task_failure.send(
+            sender=task, task_id="1", exception=WorkerLostError(), args=(), kwargs=arguments_of(run)
+        )
+        current = instance.get_run_by_id(run.run_id)
+        assert current is not None
+        assert (current.status == DagsterRunStatus.FAILURE) is (of == WORKER)
 
 
 def test_a_worker_lives_on_when_a_lost_process_cannot_be_reported(

@@ -27,14 +27,25 @@ class Outcome(Enum):
     GOING_ON = "it has not ended"
     SUCCEEDED = "it succeeded"
     FAILED = "it failed, and says why"
-    LOST = "it was killed or stopped, or another run was at work there"
+    LOST = "it was killed or stopped"
+    MET_ANOTHER = "another run was at work there"
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether the same may be asked for again: nothing is known against it."""
+        return self in (Outcome.UNKNOWN, Outcome.LOST, Outcome.MET_ANOTHER)
 
 
 def outcome_of(instance: DagsterInstance, run_key: str, started_by: str) -> Outcome:
     """How the latest run of a key stands; of its retries, where the instance retries runs."""
+    record = latest_of(instance, run_key, started_by)
+    return outcome_of_run(instance, record.dagster_run) if record else Outcome.UNKNOWN
+
+
+def latest_of(instance: DagsterInstance, run_key: str, started_by: str) -> dg.RunRecord | None:
+    """The latest run of a key, or of its retries."""
     tags = {RUN_KEY: run_key, STARTED_BY: started_by}
-    records = instance.get_run_records(dg.RunsFilter(tags=tags), limit=1)
-    return outcome_of_run(instance, records[0].dagster_run) if records else Outcome.UNKNOWN
+    return next(iter(instance.get_run_records(dg.RunsFilter(tags=tags), limit=1)), None)
 
 
 def outcome_of_run(instance: DagsterInstance, run: dg.DagsterRun) -> Outcome:
@@ -43,7 +54,11 @@ def outcome_of_run(instance: DagsterInstance, run: dg.DagsterRun) -> Outcome:
         return Outcome.GOING_ON
     if run.status == dg.DagsterRunStatus.SUCCESS:
         return Outcome.SUCCEEDED
-    return Outcome.FAILED if failed_steps(instance, run.run_id) else Outcome.LOST
+    if failed_steps(instance, run.run_id):
+        return Outcome.FAILED
+    ended_by = [set(_errors(event)) for event in _step_failures(instance, run.run_id)]
+    met = bool(ended_by) and all(AT_WORK in errors for errors in ended_by)
+    return Outcome.MET_ANOTHER if met else Outcome.LOST
 
 
 def starts_again(run: dg.DagsterRun) -> bool:
@@ -59,17 +74,18 @@ def failed_steps(instance: DagsterInstance, run_id: str) -> set[str]:
 
     None when it was killed or stopped, and none where another run was at work.
     """
-    found = set()
-    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
-        event = entry.dagster_event
-        if event is not None and event.step_key is not None and _has_reason(event):
-            found.add(event.step_key)
-    return found
+    failures = _step_failures(instance, run_id)
+    return {event.step_key for event in failures if event.step_key is not None and _has_reason(event)}
 
 
 def found_another_run(event: dg.DagsterEvent) -> bool:
     """Whether a step failed since another run was at work on the same asset and plate."""
     return AT_WORK in _errors(event)
+
+
+def _step_failures(instance: DagsterInstance, run_id: str) -> list[dg.DagsterEvent]:
+    entries = instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    return [entry.dagster_event for entry in entries if entry.dagster_event is not None]
 
 
 def _has_reason(event: dg.DagsterEvent) -> bool:

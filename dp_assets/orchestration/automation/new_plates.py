@@ -193,7 +193,7 @@ def _request(
         content = fingerprint_bytes(location.path.read_bytes())
         again = content == seen.index
         outcome = outcome_of(context.instance, seen.run_key, NEW_PLATES) if again else Outcome.UNKNOWN
-        if outcome not in (Outcome.LOST, Outcome.UNKNOWN):
+        if not outcome.says_nothing:
             return seen, None, UNCHANGED
         index = read_index(location, channels)
         # The run may never have been made, or its records may be gone: what is registered tells.
@@ -202,7 +202,7 @@ def _request(
     except (ProjectError, OSError) as error:
         return seen, None, f"the image index cannot be used: {error}"
     if again and seen.attempts >= MOST_ATTEMPTS:
-        ended = "was killed" if outcome is Outcome.LOST else "was requested without becoming a run"
-        return seen, None, f"image_index {ended} {MOST_ATTEMPTS} times; materialize it by hand"
+        why = f"image_index was requested {MOST_ATTEMPTS} times, the last time in vain: {outcome.value}"
+        return seen, None, f"{why}; materialize it by hand"
     seen = replace(seen, index=content, number=seen.number + 1, attempts=seen.attempts + 1 if again else 1)
     return seen, dg.RunRequest(run_key=seen.run_key, tags={STARTED_BY: NEW_PLATES}), ""

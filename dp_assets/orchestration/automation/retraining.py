@@ -1,21 +1,24 @@
 """The sensor that trains again where an experiment says so, and has the features follow the new model."""
 
 import json
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import dagster as dg
 from dagster import DagsterInstance
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from dp_assets.config.automation import AutomationSettings
 from dp_assets.config.errors import ProjectError
 from dp_assets.config.experiment import Experiment
 from dp_assets.orchestration.assets.experiment_model import partition_of
-from dp_assets.orchestration.automation.ended_runs import Outcome, outcome_of, outcome_of_run
+from dp_assets.orchestration.automation.ended_runs import Outcome, latest_of, outcome_of_run, starts_again
 from dp_assets.orchestration.automation.names import RETRAIN, STARTED_BY
 from dp_assets.orchestration.automation.staleness import Staleness
 from dp_assets.orchestration.crop_supplies import supply_assets
+from dp_assets.orchestration.live_runs import Held, mark_of
 from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.storage.fingerprints import fingerprint
 from dp_assets.storage.model_folder import ModelFolder
@@ -26,6 +29,9 @@ RETRAIN_JOB = "retrain"
 ANNOTATIONS = dg.AssetKey("plate_annotations")
 OF_A_PLATE = ("cell_features", "site_profiles", "well_profiles")
 MOST_ATTEMPTS = 3
+# A training that met another run is no attempt, and is asked for without end. Runs of this instance are
+# waited for; one that is not recorded here may be met again and again: once an hour is enough.
+SECONDS_AFTER_MEETING = 3600.0
 
 
 @dataclass(frozen=True)
@@ -36,7 +42,7 @@ class Asked:
     ----------
     plates : fingerprint of the plates that a training was requested for.
     number : how many trainings were requested; part of their run keys.
-    attempts : how often for these plates.
+    attempts : how often for these plates, without those that met another run.
     model : data version of the model that features were requested for.
     """
 
@@ -182,15 +188,15 @@ def decide(
     wanted = fingerprint(sorted(plates.ready))
     attempts = 1
     if asked.number:
-        outcome = outcome_of(instance, asked.run_key(experiment.name), RETRAIN)
+        record = latest_of(instance, asked.run_key(experiment.name), RETRAIN)
+        outcome = outcome_of_run(instance, record.dagster_run) if record else Outcome.UNKNOWN
         if outcome is Outcome.GOING_ON:
             return asked, None, "a training has not ended"
         if wanted == asked.plates:
-            if outcome not in (Outcome.LOST, Outcome.UNKNOWN):
-                return asked, None, f"was trained with these plates: {outcome.value}"
-            if asked.attempts >= MOST_ATTEMPTS:
-                return asked, None, f"the training was lost {MOST_ATTEMPTS} times; start it by hand"
-            attempts = asked.attempts + 1
+            ended = (record.end_time or 0.0) if record else 0.0
+            if why_not := _why_not_again(outcome, ended, asked.attempts):
+                return asked, None, why_not
+            attempts = asked.attempts if outcome is Outcome.MET_ANOTHER else asked.attempts + 1
     keys = [dg.AssetKey([experiment.name, name]) for name in ("training_set", "trained_model")]
     if _is_at_work(instance, keys[-1]):
         # Of a command, say. Another one would find it at work, and fail.
@@ -205,11 +211,47 @@ def decide(
     return asked, request, ""
 
 
+def _why_not_again(outcome: Outcome, ended: float, attempts: int) -> str:
+    """Why a training is not repeated now that ended like this (at `ended`, seconds); empty when it is."""
+    if not outcome.says_nothing:
+        return f"was trained with these plates: {outcome.value}"
+    if outcome is Outcome.MET_ANOTHER:
+        lately = 0 <= time.time() - ended < SECONDS_AFTER_MEETING
+        return f"the training is requested again in an hour: {outcome.value}" if lately else ""
+    if attempts >= MOST_ATTEMPTS:
+        return f"{attempts} trainings came to nothing (of the last: {outcome.value}); start one by hand"
+    return ""
+
+
 def _is_at_work(instance: DagsterInstance, key: dg.AssetKey) -> bool:
-    """Whether the latest run that was to make an asset goes on."""
+    """Whether a run that is to make an asset goes on: any, since a later one may have met it and ended.
+
+    Of runs that ended and are started again the latest is looked at only.
+    """
+    unfinished = instance.get_runs(dg.RunsFilter(statuses=NOT_FINISHED_STATUSES))
+    if any(_makes(instance, run, key) and _will_go_on(instance, run) for run in unfinished):
+        return True
     planned = instance.event_log_storage.get_latest_planned_materialization_info(key)
-    run = instance.get_run_by_id(planned.run_id) if planned is not None else None
-    return run is not None and outcome_of_run(instance, run) is Outcome.GOING_ON
+    latest = instance.get_run_by_id(planned.run_id) if planned is not None else None
+    return latest is not None and starts_again(latest)
+
+
+def _makes(instance: DagsterInstance, run: dg.DagsterRun, key: dg.AssetKey) -> bool:
+    """Whether a run is to make an asset; runs of a whole job say so in their events only."""
+    if run.asset_selection is not None:
+        return key in run.asset_selection
+    entries = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
+    return any(entry.dagster_event is not None and entry.dagster_event.asset_key == key for entry in entries)
+
+
+def _will_go_on(instance: DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether an unfinished run has a process, or will have one.
+
+    A command that was killed before its run began leaves it as not started for good: nobody looks for it.
+    """
+    if run.status is not dg.DagsterRunStatus.NOT_STARTED or run.remote_job_origin is not None:
+        return True
+    return mark_of(instance, run.run_id).held is Held.YES
 
 
 def _features(

@@ -2,10 +2,18 @@
 
 import dagster as dg
 from dagster import DagsterInstance
-from dagster._core.events import AssetMaterializationPlannedData, DagsterEvent, DagsterEventType
+from dagster._core.events import (
+    AssetMaterializationPlannedData,
+    DagsterEvent,
+    DagsterEventType,
+    StepFailureData,
+)
 from dagster._core.remote_origin import RegisteredCodeLocationOrigin, RemoteRepositoryOrigin
 from dagster._core.storage.dagster_run import DagsterRunStatus
 from dagster._core.test_utils import create_run_for_test
+from dagster_shared.error import SerializableErrorInfo
+
+from dp_assets.config.errors import AtWorkError
 
 PLATES = ("TINY00001", "TINY00002")
 ORIGIN = RemoteRepositoryOrigin(RegisteredCodeLocationOrigin("dp_assets"), "repository").get_job_origin(
@@ -39,6 +47,7 @@ def planned_run(
     status: DagsterRunStatus,
     *,
     launched: bool = False,
+    selected: bool = True,
     **tags: str,
 ) -> dg.DagsterRun:
     """A run that was to make some assets and ended, or has not; it says nothing about why.
@@ -46,6 +55,7 @@ def planned_run(
     Parameters
     ----------
     launched : by Dagster, which knows where it comes from; else by a command.
+    selected : of some assets; else of the whole job.
     """
     partition = {"dagster/partition": plate} if plate else {}
     keys = [key(name) for name in names]
@@ -53,7 +63,7 @@ def planned_run(
         instance,
         job_name="prepare",
         tags={**partition, **tags},
-        asset_selection=frozenset(keys),
+        asset_selection=frozenset(keys) if selected else None,
         remote_job_origin=ORIGIN if launched else None,
     )
     for asset in keys:
@@ -74,3 +84,18 @@ def planned_run(
             DagsterEvent(DagsterEventType.RUN_SUCCESS.value, run.job_name), run.run_id
         )
     return run
+
+
+def met_another(instance: DagsterInstance, names: tuple[str, ...], plate: str | None, **tags: str) -> None:
+    """A run that failed at once, since another one was at work on its first asset."""
+    run = planned_run(instance, names, plate, DagsterRunStatus.NOT_STARTED, **tags)
+    error = SerializableErrorInfo("so it was", [], AtWorkError.__name__)
+    data = StepFailureData(
+        error=SerializableErrorInfo("so it was", [], "Failure", error), user_failure_data=None
+    )
+    step = "__".join(key(names[0]).path)
+    failed = DagsterEvent(
+        DagsterEventType.STEP_FAILURE.value, run.job_name, step_key=step, event_specific_data=data
+    )
+    instance.report_dagster_event(failed, run.run_id)
+    instance.report_run_failed(run)

@@ -8,7 +8,7 @@ import pytest
 from dagster._core.storage.dagster_run import DagsterRunStatus
 
 from dp_assets.orchestration.code_location import build_defs
-from dp_assets_tests.orchestration.automation.records import planned_run
+from dp_assets_tests.orchestration.automation.records import met_another, planned_run
 from dp_assets_tests.orchestration.materializing import Workshop
 
 
@@ -135,7 +135,18 @@ def test_run_that_was_killed_is_requested_again_and_one_that_failed_is_not(
             )
         keys.add(sensor.tick())
     assert len(keys - {None}) == (1 if says_why else 3)
-    assert ("has not changed" if says_why else "was killed 3 times") in sensor.skipped
+    told = "image_index was requested 3 times, the last time in vain: it was killed or stopped; materialize"
+    assert ("has not changed" if says_why else told) in sensor.skipped
+
+
+def test_a_run_that_met_another_is_not_called_killed(sensor: Sensor) -> None:
+    keys = {sensor.tick()}
+    for _ in range(3):
+        tags = {"dagster/run_key": str(last(sensor)), "dp/automation": "new_plates"}
+        met_another(sensor.workshop.instance, ("image_index",), None, **tags)
+        keys.add(sensor.tick())
+    assert len(keys - {None}) == 3
+    assert "the last time in vain: another run was at work there; materialize it by hand" in sensor.skipped
 
 
 def ran(sensor: Sensor) -> None:
@@ -157,7 +168,7 @@ def test_a_run_that_is_not_known_is_requested_again_until_the_plates_are_registe
     instance.delete_dynamic_partition("plates", "TINY00002")
     assert sensor.tick() is not None
     assert sensor.tick() is None
-    assert "was requested without becoming a run 3 times" in sensor.skipped
+    assert "was requested 3 times, the last time in vain: there is no such run; materialize" in sensor.skipped
 
 
 def last(sensor: Sensor) -> str | None:
