@@ -43,7 +43,7 @@ def failed_run(instance: DagsterInstance, *failures: tuple[str, ...]) -> dg.Dags
         ((), set(), Outcome.LOST, "its run was killed"),
         ((STOPPED,), set(), Outcome.LOST, "its run was killed"),
         ((AT_WORK,), set(), Outcome.MET_ANOTHER, "another run was at work on it"),
-        ((STOPPED, AT_WORK), set(), Outcome.LOST, "its run was killed"),
+        ((STOPPED, AT_WORK), set(), Outcome.LOST, "another run was at work on it"),
         ((BAD_DATA,), {"plate_images"}, Outcome.FAILED, "FileNotFoundError: so it was"),
         ((BAD_DATA, AT_WORK), {"plate_images"}, Outcome.FAILED, "FileNotFoundError: so it was"),
         (
