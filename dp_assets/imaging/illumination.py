@@ -299,7 +299,7 @@ def _smoothed(mean_image: np.ndarray, median_filter_size: float) -> np.ndarray:
 def _median(plane: np.ndarray, footprint: np.ndarray) -> np.ndarray:
     """The median over a footprint around every pixel, as `scipy.ndimage.median_filter` gives it.
 
-    That takes six times as long: it orders the same pixels by a general comparison.
+    That takes several times as long: it orders the same pixels by a general comparison.
     """
     inside = footprint.astype(bool)
     middle = np.count_nonzero(inside) // 2

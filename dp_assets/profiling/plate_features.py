@@ -115,7 +115,7 @@ def _pooled(
     batch = np.empty((0,), np.float32)
     count = 0
     waiting: deque[tuple[ImageSite, int]] = deque()
-    features = np.empty((0, extractor.dimension), np.float32)
+    features: list[np.ndarray] = []
     for site, crops in crops_by_site:
         if not len(batch):
             batch = np.empty((batch_size, *crops.shape[1:]), np.float32)
@@ -126,17 +126,27 @@ def _pooled(
             batch[count : count + len(some)] = some
             start, count = start + len(some), count + len(some)
             if count == batch_size:
-                features = np.concatenate([features, extractor(batch)])
+                features.append(extractor(batch))
                 count = 0
-        while waiting and waiting[0][1] <= len(features):
-            finished, cells = waiting.popleft()
-            yield finished, features[:cells]
-            features = features[cells:]
+        yield from _complete(waiting, features)
     if count:
-        features = np.concatenate([features, extractor(batch[:count])])
-    for finished, cells in waiting:
-        yield finished, features[:cells]
-        features = features[cells:]
+        features.append(extractor(batch[:count]))
+    yield from _complete(waiting, features)
+
+
+def _complete(
+    waiting: deque[tuple[ImageSite, int]], features: list[np.ndarray]
+) -> Iterator[tuple[ImageSite, np.ndarray]]:
+    """Take from both what belongs to sites all of whose cells have features."""
+    known = sum(map(len, features))
+    if not waiting or waiting[0][1] > known:
+        return
+    joined = np.concatenate(features)
+    while waiting and waiting[0][1] <= len(joined):
+        site, cells = waiting.popleft()
+        yield site, joined[:cells]
+        joined = joined[cells:]
+    features[:] = [joined]
 
 
 def _row_groups(
