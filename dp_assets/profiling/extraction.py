@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from dp_assets.config.errors import ModelError
+from dp_assets.networks.folded_norms import fold_batch_norms
 from dp_assets.profiling.network_input import resized_crops
 
 SHOWN_LAYERS = 5
@@ -57,7 +58,7 @@ class FeatureExtractor:
             )
         self.layer = layer
         self.batch_size = batch_size
-        network = keras.Model(model.inputs, _pooled(_find_layer(model, layer).output))
+        network = fold_batch_norms(keras.Model(model.inputs, _pooled(_find_layer(model, layer).output)))
         _, rows, _, channels = model.inputs[0].shape
         if front is None and crop_size is not None and crop_size != rows:
             front = resized_crops(crop_size, rows, channels)
