@@ -1,4 +1,4 @@
-"""Batch normalisations folded into the convolutions before them: the same network with fewer passes over maps."""
+"""Batch normalisations folded into the convolutions before them: the same network, fewer passes over maps."""
 
 from collections import Counter
 from typing import Any
@@ -15,9 +15,9 @@ def fold_batch_norms(model: keras.Model) -> keras.Model:
     """The network for inference, each batch normalisation that directly follows a convolution taken into it.
 
     A batch normalisation of inference is a scale and an offset per channel; both fit into the kernel and the
-    bias of a linear convolution whose output nothing else uses. New weights are computed in float64. All other
-    layers are those of `model` itself, not copies. Layers of half precision are left alone: rounded to it, a
-    scaled kernel is another one.
+    bias of a linear convolution whose output nothing else uses. New weights are computed in float64. All
+    other layers are those of `model` itself, not copies. Layers of half precision are left alone: rounded to
+    it, a scaled kernel is another one.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def _folded_weights(convolution: layers.Layer, norm: layers.BatchNormalization) 
     offset = _float64(norm.beta) if norm.center else 0.0
     bias = _float64(convolution.bias) if convolution.use_bias else 0.0
     kernel = _float64(convolution.kernel)
-    # Kernels are (rows, cols, channels in, filters), those of depthwise layers (rows, cols, channels, per channel).
+    # Kernels are (rows, cols, channels in, filters); of depthwise layers (rows, cols, channels, multiples).
     depthwise = isinstance(convolution, layers.DepthwiseConv2D)
     kernel = kernel * (scale.reshape(kernel.shape[2:]) if depthwise else scale)
     return [kernel.astype(np.float32), ((bias - mean) * scale + offset).astype(np.float32)]

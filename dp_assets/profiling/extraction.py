@@ -1,15 +1,19 @@
 """Features of cells: the output of one layer of a network, for any number of crops."""
 
 import difflib
+import logging
 
 import keras
 import numpy as np
 
 from dp_assets.config.errors import ModelError
+from dp_assets.networks.device_memory import out_of_memory
 from dp_assets.networks.folded_norms import fold_batch_norms
 from dp_assets.profiling.network_input import resized_crops
 
 SHOWN_LAYERS = 5
+
+logger = logging.getLogger(__name__)
 
 
 class FeatureExtractor:
@@ -19,7 +23,10 @@ class FeatureExtractor:
     ----------
     layer : name of the layer.
     batch_size : crops that go through the network at once; a shorter last batch is filled up with zeros.
+        Where the device's memory does not hold so many, half as many go at once, and so on.
     dimension : number of features of a cell.
+    calls_at_once : how many threads may call it at the same time. Two batches in the network keep all
+        cores, or the device, busy where one alone leaves gaps; Keras on JAX takes one at a time.
 
     Source: section 6 of DeepProfiler's behaviour ("output of `feature_layer`, spatial axes averaged").
     """
@@ -66,6 +73,10 @@ class FeatureExtractor:
         self._crop_shape = tuple(self._network.inputs[0].shape[1:])
         self._network.compile(jit_compile=xla or keras.backend.backend() == "jax")
         self.dimension: int = int(self._network.output_shape[-1])
+        self.calls_at_once = 2 if keras.backend.backend() == "tensorflow" else 1
+        self._at_once = batch_size
+        # Before threads share it.
+        self._network.make_predict_function()
 
     def __call__(self, crops: np.ndarray) -> np.ndarray:
         """Features of crops.
@@ -80,7 +91,8 @@ class FeatureExtractor:
 
         Raises
         ------
-        ModelError : the crops are not of the size or number of channels that the network takes.
+        ModelError : the crops are not of the size or number of channels that the network takes, or the memory
+            does not hold a single one.
         """
         if crops.shape[1:] != self._crop_shape:
             raise ModelError(
@@ -89,20 +101,46 @@ class FeatureExtractor:
                 remedy="use the box size and the channels that the network was trained with",
             )
         features = np.empty((len(crops), self.dimension), np.float32)
-        for start in range(0, len(crops), self.batch_size):
-            batch = crops[start : start + self.batch_size]
-            features[start : start + len(batch)] = self._network.predict_on_batch(self._filled(batch))[
-                : len(batch)
-            ]
+        start = 0
+        while start < len(crops):
+            size = self._at_once
+            batch = crops[start : start + size]
+            try:
+                found = self._network.predict_on_batch(self._filled(batch, size))
+            except Exception as error:
+                if not out_of_memory(error):
+                    raise
+                self._take_fewer(size, error)
+                continue
+            features[start : start + len(batch)] = found[: len(batch)]
+            start += len(batch)
         return features
 
-    def _filled(self, batch: np.ndarray) -> np.ndarray:
+    def _filled(self, batch: np.ndarray, size: int) -> np.ndarray:
         """The batch at its constant size: another size would compile again and might round differently."""
-        if len(batch) == self.batch_size:
+        if len(batch) == size:
             return np.asarray(batch, np.float32)
-        filled = np.zeros((self.batch_size, *self._crop_shape), np.float32)
+        filled = np.zeros((size, *self._crop_shape), np.float32)
         filled[: len(batch)] = batch
         return filled
+
+    def _take_fewer(self, size: int, error: Exception) -> None:
+        """Half as many crops at once from now on. ModelError when a single one is too many."""
+        if size == 1:
+            raise ModelError(
+                "the device's memory does not hold the network and one crop",
+                where="profile.batch_size",
+                remedy="stop what else uses the device, or profile on another one (or on the CPU)",
+            ) from error
+        # Another thread may have halved it already.
+        self._at_once = min(self._at_once, size // 2)
+        logger.warning(
+            "%d crops at once do not fit into the device's memory; going on with %d. A profile.batch_size of "
+            "%d saves the attempt.",
+            size,
+            self._at_once,
+            self._at_once,
+        )
 
 
 def _after(front: keras.Model, network: keras.Model) -> keras.Model:

@@ -4,6 +4,7 @@ import io
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -13,6 +14,7 @@ from dp_assets.profiling.feature_plan import FeaturePlan
 from dp_assets.storage.earlier_units import EarlierUnits, UnitContent, take_over
 from dp_assets.storage.fingerprints import fingerprint
 from dp_assets.storage.image_sites import ImageSite, SiteFailure, failures_of, refuse_failures, usable
+from dp_assets.storage.read_ahead import read_ahead
 from dp_assets.storage.schemas import CELL, PLATE, SITE, WELL
 from dp_assets.storage.site_loop import Progress, try_each
 from dp_assets.storage.tables import StoredTable, TableStream
@@ -25,9 +27,13 @@ UNITS_KEY = b"dp_assets_units"
 
 
 class Extractor(Protocol):
-    """Features of crops: float32 (cells, rows, cols, channels) in, float32 (cells, `dimension`) out."""
+    """Features of crops: float32 (cells, rows, cols, channels) in, float32 (cells, `dimension`) out.
+
+    `calls_at_once` says how many threads may call it at the same time.
+    """
 
     dimension: int
+    calls_at_once: int
 
     def __call__(self, crops: np.ndarray) -> np.ndarray: ...
 
@@ -108,30 +114,50 @@ def extract_plate(
     return stream, failures
 
 
+@dataclass(frozen=True)
+class _Batch:
+    """Crops of one or several sites, and the sites (with their numbers of cells) that begin in it."""
+
+    crops: np.ndarray
+    begun: tuple[tuple[ImageSite, int], ...]
+
+
 def _pooled(
     crops_by_site: Iterable[tuple[ImageSite, np.ndarray]], extractor: Extractor, batch_size: int
 ) -> Iterator[tuple[ImageSite, np.ndarray]]:
-    """Features site by site; the cells of all sites go through the network in full batches, in order."""
-    batch = np.empty((0,), np.float32)
-    count = 0
+    """Features site by site; the cells of all sites go through the network in full batches, in order.
+
+    The network works in threads of its own: it need not wait while batches are filled or features kept.
+    """
     waiting: deque[tuple[ImageSite, int]] = deque()
     features: list[np.ndarray] = []
+    calls = extractor.calls_at_once
+    batches = _batches(crops_by_site, batch_size)
+    for batch, found in read_ahead(batches, lambda batch: extractor(batch.crops), workers=calls, ahead=calls):
+        waiting.extend(batch.begun)
+        features.append(found)
+        yield from _complete(waiting, features)
+
+
+def _batches(crops_by_site: Iterable[tuple[ImageSite, np.ndarray]], batch_size: int) -> Iterator[_Batch]:
+    """The crops in full batches, in order; the last one may be shorter."""
+    batch = np.empty((0,), np.float32)
+    count = 0
+    begun: list[tuple[ImageSite, int]] = []
     for site, crops in crops_by_site:
-        if not len(batch):
-            batch = np.empty((batch_size, *crops.shape[1:]), np.float32)
-        waiting.append((site, len(crops)))
+        begun.append((site, len(crops)))
         start = 0
         while start < len(crops):
+            if not count:
+                batch = np.empty((batch_size, *crops.shape[1:]), np.float32)
             some = crops[start : start + batch_size - count]
             batch[count : count + len(some)] = some
             start, count = start + len(some), count + len(some)
             if count == batch_size:
-                features.append(extractor(batch))
-                count = 0
-        yield from _complete(waiting, features)
+                yield _Batch(batch, tuple(begun))
+                count, begun = 0, []
     if count:
-        features.append(extractor(batch[:count]))
-    yield from _complete(waiting, features)
+        yield _Batch(batch[:count], tuple(begun))
 
 
 def _complete(

@@ -15,6 +15,7 @@ class RepeatedChannelExtractor:
     Attributes
     ----------
     dimension : number of features of a cell, all channels together.
+    calls_at_once : as for `FeatureExtractor`.
 
     Source: DeepProfiler's `repeat_channel_crop_generator`, section 6 of its behaviour.
     """
@@ -46,6 +47,7 @@ class RepeatedChannelExtractor:
         self._extract = FeatureExtractor(model, layer, batch_size, front=front, xla=xla)
         self._channels = channels
         self.dimension = channels * self._extract.dimension
+        self.calls_at_once = self._extract.calls_at_once
 
     def __call__(self, crops: np.ndarray) -> np.ndarray:
         """Features of crops.

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from dp_assets.config.errors import DeviceError, ModelError
+from dp_assets.networks.device_memory import out_of_memory
 from dp_assets.networks.distribution import filled_up
 from dp_assets.training.assembly import Trainee
 from dp_assets.training.cells import LabelledCells
@@ -142,7 +143,7 @@ def _cause(error: Exception, feed: CropFeed) -> Exception:
     """The error to report for one that came out of Keras."""
     if feed.failure is not None:
         return feed.failure
-    if "ResourceExhausted" in type(error).__name__ or "RESOURCE_EXHAUSTED" in str(error):
+    if out_of_memory(error):
         rows, cols, channels = feed.crop_shape
         return DeviceError(
             f"the device has not enough memory for batches of {feed.batch_size} crops of "

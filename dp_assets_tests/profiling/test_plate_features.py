@@ -46,6 +46,7 @@ class Moments:
     """In place of a network: two numbers per crop, and a note of how many crops came at once."""
 
     dimension = 2
+    calls_at_once = 1
 
     def __init__(self) -> None:
         self.calls: list[int] = []
