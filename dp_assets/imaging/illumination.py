@@ -13,6 +13,7 @@ import numpy as np
 from skimage.morphology import disk
 
 from dp_assets.config.errors import ConfigurationError, ImageFileError
+from dp_assets.imaging.grey_level_counts import grey_level_counts
 from dp_assets.imaging.resizing import PlaneResizer, plane_resizer
 from dp_assets.imaging.tail_percentiles import tail_percentiles
 
@@ -167,15 +168,19 @@ class IlluminationAccumulator:
         """
         self._check(planes, name)
         thumbnail = np.stack([self._resizer(plane) for plane in planes], axis=-1)
-        counts = [np.bincount(plane.ravel(), minlength=2**self.bits) for plane in planes]
+        counts = [grey_level_counts(plane) for plane in planes]
         for channel, count in zip(self.channels, counts, strict=True):
-            if len(count) > 2**self.bits:
+            if count[2**self.bits :].any():
                 raise ImageFileError(
-                    f"channel {channel} has a grey level of {len(count) - 1}, beyond {self.bits} bits",
+                    f"channel {channel} has a grey level of {np.flatnonzero(count)[-1]}, beyond {self.bits} "
+                    "bits",
                     where=name,
                     remedy="set dataset.images.bits to 16 if these are 16-bit images",
                 )
-        return SiteStatistics(thumbnail, np.stack(counts))
+        histogram = np.zeros((len(planes), 2**self.bits), np.int64)
+        for row, count in zip(histogram, counts, strict=True):
+            row[: len(count)] = count[: len(row)]
+        return SiteStatistics(thumbnail, histogram)
 
     def add(self, planes: Sequence[np.ndarray], name: str = "image") -> None:
         """Add one field of view; parameters and errors are those of `measure`."""

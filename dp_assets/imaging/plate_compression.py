@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from dp_assets.config.errors import StoreError
-from dp_assets.imaging.compression import Stretch, compress_channel, scaled_shape
+from dp_assets.imaging.compression import Stretch, compress_channel, reciprocal_of, scaled_shape
+from dp_assets.imaging.grey_level_counts import grey_level_counts
 from dp_assets.imaging.illumination import IlluminationFunctions
 from dp_assets.storage.atomic import is_local
 from dp_assets.storage.earlier_units import EarlierUnits, UnitContent, take_over
@@ -126,7 +127,8 @@ def compress_plate(
     """
     good = usable(plan.sites)
     unread: list[SiteFailure] = []
-    corrections = [plan.functions.function(channel) for channel in plan.channels]
+    functions = [plan.functions.function(channel) for channel in plan.channels]
+    corrections = [(function, reciprocal_of(function)) for function in functions]
     fingerprints = {site.key: plan.site_fingerprint(site) for site in good}
     kept = take_over(work, fingerprints.values(), earlier, workers)
     todo = [site for site in good if fingerprints[site.key] not in kept]
@@ -157,7 +159,7 @@ def compress_plate(
 def _compress_site(
     plan: CompressionPlan,
     site: ImageSite,
-    corrections: Sequence[np.ndarray],
+    corrections: Sequence[tuple[np.ndarray, np.ndarray]],
     work: WorkFolder,
     part: str,
     maximum_pixels: int,
@@ -167,12 +169,14 @@ def _compress_site(
     histograms = []
     files = {}
     for number, channel in enumerate(plan.channels):
+        function, reciprocal = corrections[number]
         result = compress_channel(
             planes[number],
-            corrections[number],
+            function,
             float(plan.functions.upper_quantiles[number]),
             scaling_factor=plan.scaling_factor,
             stretch=plan.stretch,
+            reciprocal=reciprocal,
             name=site.names[number],
             lower_limit=float(plan.functions.lower_quantiles[number]),
         )
@@ -190,7 +194,7 @@ def _compress_site(
             }
         )
         if result.pixels.dtype == np.uint8:
-            histograms.append(_counted(result.pixels).tolist())
+            histograms.append(grey_level_counts(result.pixels).tolist())
     record = {
         "well": site.well,
         "site": site.site,
@@ -199,17 +203,6 @@ def _compress_site(
         "images": records,
     }
     work.keep(part, files, {"record": record, "histograms": histograms})
-
-
-def _counted(pixels: np.ndarray) -> np.ndarray:
-    """Pixels of each grey level of a uint8 plane, (256,) int64."""
-    flat = pixels.ravel()
-    # Two at a time, as one number of 16 bits: half as many steps.
-    pairs = np.bincount(flat[: len(flat) // 2 * 2].view(np.uint16), minlength=2**16).reshape(256, 256)
-    counts = pairs.sum(axis=0) + pairs.sum(axis=1)
-    if len(flat) % 2:
-        counts[flat[-1]] += 1
-    return counts
 
 
 def _file_ending(channel: int, suffix: str) -> str:

@@ -10,8 +10,6 @@ from functools import lru_cache
 import numpy as np
 from scipy import sparse
 
-_BLOCK_COLUMNS = 128
-
 
 @dataclass(frozen=True)
 class PlaneResizer:
@@ -32,15 +30,21 @@ class PlaneResizer:
     def __call__(self, plane: np.ndarray) -> np.ndarray:
         """The plane (rows, cols) at the output size, float64, in the units of the input.
 
-        Memory: no float64 copy of the whole plane is made, only of 128 columns at a time.
+        Memory: no float64 copy of the plane is made.
         """
         if plane.shape != self.input_shape:
             raise ValueError(f"Expected a plane of shape {self.input_shape}. Received {plane.shape}.")
-        narrow = np.empty((self.output_shape[0], self.input_shape[1]))
-        for start in range(0, self.input_shape[1], _BLOCK_COLUMNS):
-            block = plane[:, start : start + _BLOCK_COLUMNS].astype(np.float64, order="C")
-            narrow[:, start : start + _BLOCK_COLUMNS] = self.rows @ block
-        return np.ascontiguousarray((self.cols @ np.ascontiguousarray(narrow.T)).T)
+        narrow = _weighted(self.rows, plane)
+        return np.ascontiguousarray(_weighted(self.cols, narrow.T).T)
+
+
+def _weighted(matrix: sparse.csr_array, plane: np.ndarray) -> np.ndarray:
+    """The matrix times the plane, float64, as scipy gives it but without a float64 copy of the plane."""
+    from dp_assets.imaging.plane_kernels import weighted_rows
+
+    sums = np.empty((matrix.shape[0], plane.shape[1]))
+    weighted_rows(np.ascontiguousarray(plane), matrix.indptr, matrix.indices, matrix.data, sums)
+    return sums
 
 
 @lru_cache(maxsize=16)
