@@ -81,7 +81,7 @@ def extract_plate(
         done=len(with_cells) - len(todo),
     )
     for site, features in _pooled(crops, extractor, plan.batch_size):
-        work.keep(parts[site.key], {DATA: _as_bytes(features)})
+        work.keep(parts[site.key], {DATA: _as_bytes(features)}, forced=False)
     failures = [*failures_of(plan.sites), *unread]
     bad = {(failure.well, failure.site) for failure in unread}
     finished = [site for site in with_cells if (site.well, site.site) not in bad]

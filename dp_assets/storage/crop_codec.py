@@ -17,11 +17,24 @@ _CHECKSUM_BYTES = 4
 
 def encode_window(window: np.ndarray) -> bytes:
     """Encode one window (rows, cols, channels), uint8 or uint16."""
-    planes = np.ascontiguousarray(np.moveaxis(window, -1, 0))
-    differences = planes.copy()
-    differences[..., 1:] -= planes[..., :-1]
-    by_significance = differences.reshape(-1, 1).view(np.uint8).T
-    encoded = bytes(imagecodecs.zstd_encode(by_significance.tobytes(), level=LEVEL))
+    return encode_windows(window[None])[0]
+
+
+def encode_windows(windows: np.ndarray) -> list[bytes]:
+    """Encode windows (cells, rows, cols, channels), uint8 or uint16, each for itself."""
+    planes = np.moveaxis(windows, -1, 1)
+    differences = np.empty(planes.shape, planes.dtype)
+    differences[..., :1] = planes[..., :1]
+    np.subtract(planes[..., 1:], planes[..., :-1], out=differences[..., 1:])
+    return [_compressed(window) for window in differences]
+
+
+def _compressed(differences: np.ndarray) -> bytes:
+    """The bytes of a window (channels, rows, cols) of differences: first the low ones of all, then the high."""
+    values = differences.reshape(-1)
+    if values.dtype.itemsize > 1:
+        values = np.ascontiguousarray(values.reshape(-1, 1).view(np.uint8).T)
+    encoded = bytes(imagecodecs.zstd_encode(values, level=LEVEL))
     return encoded + zlib.crc32(encoded).to_bytes(_CHECKSUM_BYTES, "little")
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from dp_assets.storage.crop_codec import encode_window
+from dp_assets.storage.crop_codec import encode_windows
 from dp_assets.storage.crop_store import INDEX, WINDOWS, CropStore, index_schema
 from dp_assets.storage.earlier_units import UnitContent
 from dp_assets.storage.schemas import SITE, WELL
@@ -35,12 +35,13 @@ def write_site_part(work: WorkFolder, unit: str, windows: np.ndarray, columns: d
     columns : the index columns except `offset` and `length`, one value per cell; of masked cells with
         `object`.
     """
-    encoded = [encode_window(window) for window in windows]
+    encoded = encode_windows(windows)
     lengths = [len(data) for data in encoded]
     offsets = np.cumsum([0, *lengths])[:-1]
     data = {**columns, "offset": offsets, "length": lengths}
     names = index_schema("object" in columns).required
-    work.keep(unit, {DATA: b"".join(encoded)}, {name: np.asarray(data[name]).tolist() for name in names})
+    facts = {name: np.asarray(data[name]).tolist() for name in names}
+    work.keep(unit, {DATA: b"".join(encoded)}, facts, forced=False)
 
 
 def flat_cells(work: WorkFolder, units: Iterable[str]) -> dict[str, int]:

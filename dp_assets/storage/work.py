@@ -77,7 +77,7 @@ class WorkFolder:
         """Where a file of a unit lies or will lie."""
         return self._parts / f"{unit}{ending}"
 
-    def keep(self, unit: str, files: Mapping[str, bytes], facts: Any = None) -> str:
+    def keep(self, unit: str, files: Mapping[str, bytes], facts: Any = None, *, forced: bool = True) -> str:
         """Store a finished unit; it is there completely or not at all.
 
         Parameters
@@ -85,6 +85,9 @@ class WorkFolder:
         unit : fingerprint of what it was made from.
         files : ending -> content.
         facts : JSON-able, kept with it.
+        forced : whether the files are forced to disk: needed where they are published as they are. What is
+            copied into another file at the end need not be; a power failure costs some units then, whose
+            digests tell.
 
         Returns
         -------
@@ -93,7 +96,10 @@ class WorkFolder:
         for ending, data in files.items():
             path = self.file(unit, ending)
             _remove_unless_file(path)
-            write_bytes(path, data, tidy=False)
+            if forced:
+                write_bytes(path, data, tidy=False)
+            else:
+                _put(path, data)
         return self._write_record(_record(unit, _digests(files), facts))
 
     def adopt(self, unit: str, seal: str, files: Mapping[str, bytes | Path], facts: Any = None) -> bool:
@@ -164,13 +170,7 @@ class WorkFolder:
         """Not forced to disk: a record that a power failure takes, or leaves alone, costs one unit."""
         path, seal = self.file(record["unit"], RECORD), _seal(record)
         _remove_unless_file(path)
-        temporary = path.with_name(temporary_sibling(path).name)
-        try:
-            temporary.write_text(json.dumps({"seal": seal, "record": record}), encoding="utf-8")
-            os.replace(temporary, path)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
+        _put(path, json.dumps({"seal": seal, "record": record}).encode())
         return seal
 
     def _read_record(self, unit: str) -> dict[str, Any] | None:
@@ -197,6 +197,21 @@ class WorkFolder:
         """Remove what a killed run left half written."""
         for path in self._parts.glob(f".*{TEMPORARY_MARK}"):
             remove(path)
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Write a file that is there as a whole or not at all, not forced to disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(temporary_sibling(path).name)
+    try:
+        temporary.write_bytes(data)
+        os.replace(temporary, path)
+    except BaseException as error:
+        temporary.unlink(missing_ok=True)
+        # What a write refuses (a full disk) comes without a name.
+        if isinstance(error, OSError) and error.errno and error.filename is None:
+            error.filename = str(path)
+        raise
 
 
 def link_or_copy(source: Path, target: Path) -> None:

@@ -32,8 +32,8 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     counts: Counter[str] = Counter()
     keep = WorkFolder.keep
 
-    def keeping(work: WorkFolder, *arguments: object) -> str:
-        seal = keep(work, *arguments)  # type: ignore[arg-type]
+    def keeping(work: WorkFolder, *arguments: object, **options: bool) -> str:
+        seal = keep(work, *arguments, **options)  # type: ignore[arg-type]
         counts[work.path.parent.name] += 1
         return seal
 

@@ -77,9 +77,9 @@ def watched(
         *asset, plate = work.path.relative_to(root).parts
         return "/".join(asset), plate
 
-    def keeping(work: WorkFolder, *arguments: object) -> str:
+    def keeping(work: WorkFolder, *arguments: object, **options: bool) -> str:
         found.made[key(work)] += 1
-        return keep(work, *arguments)  # type: ignore[arg-type]
+        return keep(work, *arguments, **options)  # type: ignore[arg-type]
 
     def adopting(work: WorkFolder, *arguments: object) -> bool:
         is_whole = adopt(work, *arguments)  # type: ignore[arg-type]

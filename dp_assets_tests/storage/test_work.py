@@ -248,3 +248,26 @@ def test_the_lock_is_given_back_after_a_failure_and_survives_clearing(tmp_path: 
             pass
     with work.locked():
         assert work.path.is_dir()
+
+
+def test_what_need_not_be_forced_to_disk_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    forced: list[int] = []
+    monkeypatch.setattr(os, "fsync", forced.append)
+    work = WorkFolder(tmp_path)
+    files = {".bin": b"content"}
+    assert work.keep("a", files, [1], forced=False) == work.keep("a", files, [1])
+    assert len(forced) == 1
+    assert work.finished("a")
+    assert work.file("a", ".bin").read_bytes() == b"content"
+    assert sorted(path.name for path in (tmp_path / "parts").iterdir()) == ["a.bin", "a.unit"]
+
+
+def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path, data: bytes) -> int:
+        path.touch()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", refuse)
+    with pytest.raises(OSError, match=r"No space left on device.*a\.bin"):
+        WorkFolder(tmp_path).keep("a", {".bin": b"content"}, forced=False)
+    assert not list((tmp_path / "parts").iterdir())
