@@ -9,8 +9,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.speed.large_data_set import DataSet, Node, cores_for_gpu, estimate_rows
 from benchmarks.speed.result import Result, read_result
-from benchmarks.speed.scaling import scaling_rows
+from benchmarks.speed.scaling import scaling_rows, step_rows
 from benchmarks.speed.table import limit_rows, markdown_table, stage_rows, start_rows, target_rows
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -50,6 +51,9 @@ def page(results: Sequence[tuple[str, Result]], notes: str) -> str:
         sections.append(
             "\n\n".join(_scaling(name, result) if result.kind == "scaling" else _speed(name, result))
         )
+    first = next(((name, result) for name, result in results if result.kind == "speed"), None)
+    if first is not None:
+        sections.append("\n\n".join(_large(*first)))
     return "\n\n".join([*sections, notes.strip()]).rstrip() + "\n"
 
 
@@ -72,12 +76,38 @@ def _speed(name: str, result: Result) -> Iterator[str]:
         yield f"The average image file: {sizes}."
 
 
+def _large(name: str, result: Result) -> Iterator[str]:
+    """What a large data set would take, from the rates of one run."""
+    data, node, channels = DataSet(), Node(), result.settings.images.channels
+    rows = estimate_rows(result)
+    if not rows[1]:
+        return
+    yield "## A data set of JUMP's size, on paper"
+    yield (
+        f"{data.plates:,} plates x {data.sites:,} sites x {channels} channels, cells and images as in "
+        f"`{name}`, whose rates these are. Of a node is assumed, not measured: {node.cores} cores as fast as "
+        f"those there, a GPU that takes {node.gpu_cells_s:,.0f} cells a second, "
+        f"{node.storage_bytes_s / 1e9:g} GB/s from storage when alone and {node.shared_bytes_s / 1e9:g} GB/s for all nodes together. Crops "
+        "count as bytes before their compression. What takes longest "
+        "alone is the limit; the rest goes on beside it."
+    )
+    yield markdown_table(rows)
+    cores = cores_for_gpu(result)
+    if cores is not None:
+        yield (
+            f"To keep such a GPU busy, profiling reads, cuts and normalises on about {cores:.0f} cores "
+            "(from PNG files); a GPU of twice the speed wants twice as many."
+        )
+
+
 def _scaling(name: str, result: Result) -> Iterator[str]:
     images = result.settings.images
     yield f"## Many plates, many sites ({images.channels} x {images.rows} x {images.cols})"
     yield _about(name, result)
     yield "*ms/site more*: against the smallest size of the same stage."
     yield markdown_table(scaling_rows(result))
+    yield "Whether that stays so, from step to step (a plate more, or a site of one plate more):"
+    yield markdown_table(step_rows(result))
 
 
 def _about(name: str, result: Result) -> str:

@@ -15,7 +15,7 @@ from rich.console import Console
 from benchmarks.speed.measuring import Benchmark
 from benchmarks.speed.peer import peer_environment
 from benchmarks.speed.result import write_result
-from benchmarks.speed.scaling import Scaling, scaling_rows
+from benchmarks.speed.scaling import Scaling, scaling_rows, step_rows
 from benchmarks.speed.settings import SOURCES, PlatesSettings, Settings
 from benchmarks.speed.stages import STAGES
 from benchmarks.speed.table import rich_table, tables
@@ -72,7 +72,7 @@ def main() -> int:
         work.mkdir(parents=True, exist_ok=True)
         if options.scaling:
             result = Scaling(work, settings, console.print).measure()
-            shown = [rich_table("Scaling", scaling_rows(result))]
+            shown = [rich_table("Scaling", scaling_rows(result)), rich_table("Steps", step_rows(result))]
         else:
             peer = None
             if options.peer:

@@ -1,9 +1,11 @@
 """Whether a site costs the same, and memory stays, however many plates and sites there are; small images."""
 
 import shutil
+import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 
 from benchmarks.speed.costs import median_of
@@ -115,6 +117,42 @@ def scaling_rows(result: Result) -> Rows:
             )
     headings = ("stage", "plates", "sites each", "whole s", "ms/site more", "CPU ms/site more", "peak MB")
     return headings, rows
+
+
+def step_rows(result: Result) -> Rows:
+    """What is added from one size to the next: seconds of a plate more, milliseconds of a site more.
+
+    *over the first*: CPU time of the step over that of the first step of its kind; 1 when cost is flat.
+    """
+    rows: list[tuple[str, ...]] = []
+    for stage in result.stages:
+        fewest = stage.sizes[0].sites // stage.sizes[0].plates
+        plates = [size for size in stage.sizes if size.sites == fewest * size.plates]
+        sites = [size for size in stage.sizes if size.plates == 1]
+        for unit, sizes in (("plate", plates), ("site", sites)):
+            first: float | None = None
+            for small, large in pairwise(sizes):
+                more = large.plates - small.plates if unit == "plate" else large.sites - small.sites
+                wall = (median_of(large, _wall) - median_of(small, _wall)) / more
+                cpu = (median_of(large, _cpu) - median_of(small, _cpu)) / more
+                first = first or cpu
+                rows.append(
+                    (
+                        stage.stage,
+                        f"{small.plates} x {fewest if unit == 'plate' else small.sites}",
+                        f"{large.plates} x {fewest if unit == 'plate' else large.sites}",
+                        f"{wall:.2f} s a plate" if unit == "plate" else f"{wall * 1e3:.1f} ms a site",
+                        f"{cpu:.2f} s a plate" if unit == "plate" else f"{cpu * 1e3:.1f} ms a site",
+                        f"{cpu / first:.2f}",
+                        f"{_peak(large) / _peak(small):.2f}",
+                    )
+                )
+    headings = ("stage", "from", "to", "wall", "CPU", "over the first", "peak memory, ratio")
+    return headings, rows
+
+
+def _peak(size: SizeRuns) -> float:
+    return statistics.median(run.peak_bytes for run in size.runs)
 
 
 def _milliseconds(seconds: float | None) -> str:

@@ -30,7 +30,7 @@ def encode_windows(windows: np.ndarray) -> list[bytes]:
 
 
 def _compressed(differences: np.ndarray) -> bytes:
-    """The bytes of a window (channels, rows, cols) of differences: first the low ones of all, then the high."""
+    """A window of differences (channels, rows, cols): the low bytes of all first, then the high ones."""
     values = differences.reshape(-1)
     if values.dtype.itemsize > 1:
         values = np.ascontiguousarray(values.reshape(-1, 1).view(np.uint8).T)

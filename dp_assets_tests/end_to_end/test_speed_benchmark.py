@@ -11,6 +11,7 @@ import pytest
 
 from benchmarks import compare, performance_page
 from benchmarks.speed.costs import median_mark, stage_cost, step_cost
+from benchmarks.speed.large_data_set import DataSet, Node, cores_for_gpu, estimate_rows, site_demands
 from benchmarks.speed.measuring import Benchmark, compressed_images
 from benchmarks.speed.peer import NoPeerError, peer_environment, write_peer_project
 from benchmarks.speed.plates import make_plates
@@ -29,7 +30,7 @@ from benchmarks.speed.result import (
     read_result,
     write_result,
 )
-from benchmarks.speed.scaling import Scaling, scaling_rows, size_costs
+from benchmarks.speed.scaling import Scaling, scaling_rows, size_costs, step_rows
 from benchmarks.speed.settings import SOURCES, PlatesSettings, Settings
 from benchmarks.speed.stages import (
     BEGUN,
@@ -248,6 +249,45 @@ def test_scaling_is_told_against_the_smallest_size() -> None:
         (PREPARE, "2", "12", "9.0", ""),
         (PREPARE, "2", "48", "27.0", "250.0"),
     ]
+
+
+def test_steps_between_sizes_are_compared_with_the_first_of_their_kind() -> None:
+    def size(plates: int, sites: int, cpu: float, peak: int = 10) -> SizeRuns:
+        return SizeRuns(plates, plates * sites, 0, (ProcessRun(cpu / 2, cpu, peak),))
+
+    sizes = (size(1, 24, 10), size(2, 24, 14), size(4, 24, 23), size(1, 96, 17.2), size(1, 384, 46, 11))
+    rows = step_rows(result(StageRuns(PREPARE, OURS, sizes)))[1]
+    assert rows == [
+        (PREPARE, "1 x 24", "2 x 24", "2.00 s a plate", "4.00 s a plate", "1.00", "1.00"),
+        (PREPARE, "2 x 24", "4 x 24", "2.25 s a plate", "4.50 s a plate", "1.12", "1.00"),
+        (PREPARE, "1 x 24", "1 x 96", "50.0 ms a site", "100.0 ms a site", "1.00", "1.00"),
+        (PREPARE, "1 x 96", "1 x 384", "50.0 ms a site", "100.0 ms a site", "1.00", "1.10"),
+    ]
+
+
+def test_a_large_data_set_is_extrapolated_from_the_rates() -> None:
+    # 0.5 CPU seconds and 7.5 MB of source a site; 60 cells, of whose 0.2 CPU seconds the network takes 0.12.
+    made = result(linear(PREPARE, start=3, site=0.25), linear(PROFILE, start=3, site=0.1))
+    data, node = DataSet(plates=36, sites=1000), Node(cores=10, gpu_cells_s=1200, storage_bytes_s=1e8)
+    prepare, profile = site_demands(made, data, node)
+    assert (prepare.cpu_s, prepare.gpu_s) == (pytest.approx(0.5), 0)
+    assert (prepare.read, prepare.written) == (pytest.approx(15e6), pytest.approx(1.75e6))
+    assert (profile.cpu_s, profile.gpu_s) == (pytest.approx(0.08), pytest.approx(0.05))
+    assert profile.written == pytest.approx(60 * 672 * 4)
+    assert prepare.seconds(node, 2) == {
+        "cores": pytest.approx(0.025),
+        "GPU": 0,
+        "storage": pytest.approx(16.75e6 / 2e8),
+    }
+    assert prepare.seconds(node, 1000)["storage"] == pytest.approx(16.75e6 / 20e9)
+    headings, rows = estimate_rows(made, (1,), data, node)
+    assert rows == [
+        (PREPARE, "5", "0", "1", "0.1", "0.07", "storage"),
+        (PROFILE, "1", "0", "0", "0.0", "0.02", "GPU"),
+    ]
+    assert len(headings) == len(rows[0])
+    assert cores_for_gpu(made, data, node) == pytest.approx(1.6)
+    assert cores_for_gpu(result(), data, node) is None
 
 
 @pytest.mark.parametrize("source", SOURCES)
