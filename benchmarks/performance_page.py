@@ -29,6 +29,8 @@ What every stage costs, and how close that is to what the machine allows. Writte
 - *over limit*: CPU time of a site, over that of the parts that cannot be avoided, measured in the same run on
   the same files: decoding the images (twice for illumination and compression, once for the others), encoding
   images or crops with the same codec and level, the network's forward pass on a constant batch.
+- *dagster run*, among the limits: a run of one asset of one plate that does nothing, with one check; Dagster's
+  share of a plate's run.
 - *peak MB*: the largest process of the stage.
 - `deepprofiler` is DeepProfiler 0.5.1 as released, on the same files; its runs and ours took turns.
 
@@ -87,9 +89,9 @@ def _large(name: str, result: Result) -> Iterator[str]:
         f"{data.plates:,} plates x {data.sites:,} sites x {channels} channels, cells and images as in "
         f"`{name}`, whose rates these are. Of a node is assumed, not measured: {node.cores} cores as fast as "
         f"those there, a GPU that takes {node.gpu_cells_s:,.0f} cells a second, "
-        f"{node.storage_bytes_s / 1e9:g} GB/s from storage when alone and {node.shared_bytes_s / 1e9:g} GB/s for all nodes together. Crops "
-        "count as bytes before their compression. What takes longest "
-        "alone is the limit; the rest goes on beside it."
+        f"{node.storage_bytes_s / 1e9:g} GB/s from storage when alone and "
+        f"{node.shared_bytes_s / 1e9:g} GB/s for all nodes together. Crops count as bytes before their "
+        "compression. What takes longest alone is the limit; the rest goes on beside it."
     )
     yield markdown_table(rows)
     cores = cores_for_gpu(result)

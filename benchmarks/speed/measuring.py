@@ -40,6 +40,7 @@ from benchmarks.speed.stages import (
 from dp_assets.storage.folders import open_folder
 
 SMALL_SHARE = 1 / 3
+RUNS_OF_NOTHING = 8
 IMAGES_FOR_LIMITS = 60
 QUIET_LOAD = 0.5
 
@@ -95,7 +96,7 @@ class Benchmark:
             machine=replace(before, devices=devices),
             settings=self.settings,
             stages=answers,
-            limits=(*limits, forward),
+            limits=(*limits, forward, self._bare_run()),
             feed=feed,
             bare_framework=tuple(self._bare_framework() for _ in range(self.settings.repeats)),
             image_bytes=image_bytes,
@@ -243,6 +244,14 @@ class Benchmark:
             constant_s=tuple(map(tuple, answer["constant_s"])),
             peak_bytes=run.peak_bytes,
         )
+
+    def _bare_run(self) -> Limit:
+        root = self.work / "bare-runs"
+        shutil.rmtree(root, ignore_errors=True)
+        root.mkdir()
+        request = {"root": str(root), "runs": RUNS_OF_NOTHING}
+        _, answer = own_module("bare_run", request, self.work / "limits.log")
+        return _limit(answer["limit"])
 
     def _bare_framework(self) -> ProcessRun:
         run, _ = own_module("bare_framework", {}, self.work / "limits.log")

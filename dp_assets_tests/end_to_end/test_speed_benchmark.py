@@ -6,10 +6,12 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import dagster as dg
 import numpy as np
 import pytest
 
 from benchmarks import compare, performance_page
+from benchmarks.speed.bare_run import WARM_UP, seconds_of_runs
 from benchmarks.speed.costs import median_mark, stage_cost, step_cost
 from benchmarks.speed.large_data_set import DataSet, Node, cores_for_gpu, estimate_rows, site_demands
 from benchmarks.speed.measuring import Benchmark, compressed_images
@@ -50,6 +52,7 @@ from benchmarks.speed.targets import cpu_bound_of_stage, targets, wall_bound_of_
 from benchmarks.speed.timing import timed
 from dp_assets.config.project import load_project
 from dp_assets.example.experiments import usual_experiment
+from dp_assets.orchestration.stage_runner import project_instance
 from dp_assets.storage.images import read_image
 
 TINY = PlatesSettings(plates=2, sites=6, channels=2, rows=96, cols=80, cells=4, box=32)
@@ -288,6 +291,16 @@ def test_a_large_data_set_is_extrapolated_from_the_rates() -> None:
     assert len(headings) == len(rows[0])
     assert cores_for_gpu(made, data, node) == pytest.approx(1.6)
     assert cores_for_gpu(result(), data, node) is None
+
+
+def test_runs_of_nothing_are_recorded_and_timed(tmp_path: Path) -> None:
+    walls, cpus = seconds_of_runs(tmp_path, 2)
+    assert len(walls) == len(cpus) == 2
+    assert min(walls) > 0
+    with project_instance(tmp_path) as instance:
+        assert sorted(instance.get_materialized_partitions(dg.AssetKey("nothing"))) == [
+            f"P{number:05d}" for number in range(2 + WARM_UP)
+        ]
 
 
 @pytest.mark.parametrize("source", SOURCES)
