@@ -29,8 +29,8 @@ What every stage costs, and how close that is to what the machine allows. Writte
 - *over limit*: CPU time of a site, over that of the parts that cannot be avoided, measured in the same run on
   the same files: decoding the images (twice for illumination and compression, once for the others), encoding
   images or crops with the same codec and level, the network's forward pass on a constant batch.
-- *dagster run*, among the limits: a run of one asset of one plate that does nothing, with one check; Dagster's
-  share of a plate's run.
+- *dagster run*, among the limits: a run of one asset of one plate that does nothing, with one check;
+  Dagster's share of a plate's run.
 - *peak MB*: the largest process of the stage.
 - `deepprofiler` is DeepProfiler 0.5.1 as released, on the same files; its runs and ours took turns.
 
