@@ -2,16 +2,22 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Iterator
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
+from dp_assets.config.inheritance import merged
 from dp_assets.networks.registry import NetworkRequest, build_network
 from dp_assets.orchestration import feature_extractors
 from dp_assets.profiling import plate_features
+from dp_assets.profiling.shared_pass import Companion, Taker
+from dp_assets.storage.checkpoint_card import card_path
+from dp_assets.storage.image_sites import ImageSite
 from dp_assets.storage.work import WorkFolder
 from dp_assets_tests.orchestration.conftest import PLATES, _finished
 from dp_assets_tests.orchestration.materializing import INDEX, Ran, Workshop
@@ -24,22 +30,24 @@ IMAGES = 12
 """Of a plate: four sites of three channels."""
 
 
-def add_experiment(workshop: Workshop, name: str, **sections: Any) -> None:
-    """An experiment that brings a network in."""
+def add_experiment(
+    workshop: Workshop, name: str, card: dict[str, Any] | None = None, seed: int = 3, **sections: Any
+) -> None:
+    """An experiment like `cnn`, but for some sections, that brings a small network in."""
     config = workshop.root / "inputs" / "config"
     data = json.loads((config / "cnn.json").read_text())
     data["profile"] = {"checkpoint": f"{name}.weights.h5", "feature_layer": "features", "batch_size": 5}
     data["train"]["model"]["params"] |= {"conv_blocks": 1, "feature_dim": 4}
-    for section, values in sections.items():
-        data[section] = {**data.get(section, {}), **values}
+    data = merged(data, sections)
     (config / f"{name}.json").write_text(json.dumps(data))
-    (workshop.root / "inputs" / "pretrained").mkdir(exist_ok=True)
     size = data["dataset"]["locations"]["box_size"]
-    channels = len(data["dataset"]["images"]["channels"])
-    request = NetworkRequest(
-        "cnn", (size, size, channels), 2, conv_blocks=1, feature_dim=4, target="T", seed=3
-    )
-    build_network(request).save_weights(workshop.root / "inputs" / "pretrained" / f"{name}.weights.h5")
+    request = NetworkRequest("cnn", (size, size, 3), 2, conv_blocks=1, feature_dim=4, target="T", seed=seed)
+    weights = workshop.root / "inputs" / "pretrained" / f"{name}.weights.h5"
+    weights.parent.mkdir(exist_ok=True)
+    build_network(request).save_weights(weights)
+    card_path(weights).unlink(missing_ok=True)
+    if card:
+        card_path(weights).write_text(json.dumps(card))
 
 
 @cache
@@ -165,35 +173,42 @@ def test_crops_are_shared_before_they_are_normalised(
         make(two, f"{name}/cell_features")
     assert spies.passes == {3}
     assert tables(two) == together
+    assert len(set(together.values())) == 2
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("card", "sections"),
     [
-        lambda data: data["dataset"]["locations"].update(box_size=24),
-        lambda data: data["dataset"]["images"].update(channels=["RNA", "DNA", "Mito"]),
-        lambda data: data["dataset"]["locations"].update(mode="full_image", view_size=64),
+        ({}, {"locations": {"box_size": 24}}),
+        ({"channels": ["RNA", "DNA", "Mito"]}, {}),
+        ({}, {"locations": {"mode": "full_image", "view_size": 64}}),
     ],
     ids=["box", "channels", "locations"],
 )
-def test_other_crops_are_not_shared(two: Workshop, spies: Spies, change: Callable[[dict], None]) -> None:
-    two.configure(change, "other")
-    add = json.loads((two.root / "inputs/config/other.json").read_text())
-    add_experiment(two, "other", dataset=add["dataset"])
+def test_other_crops_are_not_shared(
+    two: Workshop, spies: Spies, card: dict[str, Any], sections: dict[str, Any]
+) -> None:
+    add_experiment(two, "other", card, dataset=sections, model={"allow_channel_mapping": True})
     assert two.make("other/trained_model").succeeded
     make(two)
     assert spies.passes == {2}
     assert "in the same pass" not in logged(two)
 
 
-def test_a_model_that_the_same_run_makes_is_waited_for(two: Workshop, spies: Spies) -> None:
-    """Its first features would be those of the model that was there before."""
-    make(two, "other/trained_model", SECOND, FIRST)
-    said = logged(two)
-    # Dagster may put the model first; then it is made, and its features come along.
-    order = [said.find(f'step "{step}"') for step in ("cnn__cell_features", "other__trained_model")]
-    assert order
-    assert ("in the same pass" in said) == (order[1] < order[0])
+def test_a_model_that_the_same_run_makes_later_is_waited_for(two: Workshop, spies: Spies) -> None:
+    add_experiment(two, "other", seed=4)
+    run = make(two, "other/trained_model", *BOTH)
+    assert run.recomputed == {"other/trained_model", *BOTH}
+    assert spies.passes == {2}
+    assert "in the same pass" not in logged(two)
+
+
+def test_a_model_that_the_same_run_has_made_is_there(two: Workshop, spies: Spies) -> None:
+    """Steps that can begin at once begin in the order of their names."""
+    add_experiment(two, "another", seed=4)
+    run = make(two, "another/trained_model", "another/cell_features", FIRST)
+    assert run.recomputed == {"another/trained_model", "another/cell_features", FIRST}
+    assert spies.passes == {1}
 
 
 def test_who_is_current_is_left_in_peace(two: Workshop, spies: Spies, alone: dict[str, bytes]) -> None:
@@ -226,14 +241,14 @@ def test_who_is_at_work_elsewhere_is_left_alone(
     """The other's lock is let go of when the first table is written: its own step finds it free."""
     elsewhere = WorkFolder(two.root / ".work" / "other" / "cell_features" / PLATE).locked()
     elsewhere.__enter__()
-    statistics = plate_features.TableStream
+    stream = plate_features.TableStream
 
     def let_go(*arguments: Any, **facts: Any) -> Any:
         nonlocal elsewhere
         if elsewhere is not None:
             elsewhere.__exit__(None, None, None)
             elsewhere = None
-        return statistics(*arguments, **facts)
+        return stream(*arguments, **facts)
 
     monkeypatch.setattr(plate_features, "TableStream", let_go)
     make(two)
@@ -255,28 +270,22 @@ def test_a_damaged_model_is_a_matter_of_its_own_step(two: Workshop, alone: dict[
     assert "other/cell_features of plate TINY00001 is left to its own step: " in logged(two)
 
 
-def test_a_run_that_was_killed_is_resumed_by_both(
+def test_a_run_that_broke_off_is_resumed_by_both(
     two: Workshop, monkeypatch: pytest.MonkeyPatch, alone: dict[str, bytes]
 ) -> None:
     keep_features = plate_features._keep_features
+    began: list[Taker] = []
 
-    class KilledError(BaseException):
-        pass
-
-    def killed(taker: Any, crops: Any) -> None:
-        def two_sites() -> Any:
-            yield next(crops)
-            yield next(crops)
-
-        keep_features(taker, two_sites())
-        if taker.plan.batch_size == 5:
-            return
-        raise KilledError
+    def broken_off(taker: Taker, crops: Iterator[tuple[ImageSite, np.ndarray]]) -> None:
+        """Two sites of each in the pass of the first, and nothing in the step of the second."""
+        began.append(taker)
+        keep_features(taker, islice(crops, 2 if len(began) < 3 else 0))
+        if not isinstance(taker, Companion):
+            raise RuntimeError("broken off")
 
     with monkeypatch.context() as patch:
-        patch.setattr(plate_features, "_keep_features", killed)
-        with pytest.raises(KilledError):
-            two.make(*BOTH, plate=PLATE)
+        patch.setattr(plate_features, "_keep_features", broken_off)
+        assert len(two.make(*BOTH, plate=PLATE).failures) == 2
     for name in ("cnn", "other"):
         work = two.root / ".work" / name / "cell_features" / PLATE
         assert len(list(work.rglob("*.npy"))) == 2, name

@@ -28,14 +28,14 @@ def plate(tmp_path: Path) -> MadePlate:
     return tiny_plate(tmp_path / "project", wells=5, sites_per_well=2, channels=("DNA", "RNA"))
 
 
-class Largest(Moments):
-    """Another network: the largest number of each crop."""
+class Middle(Moments):
+    """Another network: the number in the middle of each crop, all channels together."""
 
     dimension = 1
 
     def __call__(self, crops: np.ndarray) -> np.ndarray:
         self.calls.append(len(crops))
-        return crops.max(axis=(1, 2, 3))[:, None].astype(np.float32)
+        return crops[:, 8, 8].sum(axis=1, keepdims=True)
 
 
 class FailingError(Exception):
@@ -106,7 +106,7 @@ def test_every_image_is_read_once_for_all(
         plan_of(plate, model_fingerprint="fourth", normalization="plate", plate_range=LEVELS),
         plan_of(plate, model_fingerprint="fifth", normalization="none"),
     ]
-    companions = [companion(plan, tmp_path / str(n), Largest()) for n, plan in enumerate(plans)]
+    companions = [companion(plan, tmp_path / str(n), Middle()) for n, plan in enumerate(plans)]
     reads = count_reads(monkeypatch)
     stream = extract(mine, tmp_path / "w", Moments(), *companions, workers=workers)
     assert len(reads) == 20
@@ -114,12 +114,12 @@ def test_every_image_is_read_once_for_all(
     assert companions[0].extractor.calls[:2] == [7, 7]
     assert rows_of(written(stream, tmp_path / "t.parquet")) == expected_rows(mine, Moments())
     reads.clear()
-    unused = Largest()
+    unused = Middle()
     found = [
         later(plan, tmp_path / str(n), unused, tmp_path / f"{n}.parquet") for n, plan in enumerate(plans)
     ]
     assert (unused.calls, reads) == ([], {})
-    assert found == [expected_rows(plan, Largest()) for plan in plans]
+    assert found == [expected_rows(plan, Middle()) for plan in plans]
     assert len({str(rows) for rows in found}) == 4
 
 
@@ -136,7 +136,7 @@ def test_crops_are_normalised_once_for_those_that_normalise_alike(
     monkeypatch.setattr(FeaturePlan, "normalized", noting)
     other = (LEVELS[0], LEVELS[1] + 1)
     companions = [
-        companion(plan_of(plate, model_fingerprint=name, **how), tmp_path / name, Largest())
+        companion(plan_of(plate, model_fingerprint=name, **how), tmp_path / name, Middle())
         for name, how in {
             "alike": {},
             "levels": {"normalization": "plate", "plate_range": LEVELS},
@@ -150,7 +150,7 @@ def test_crops_are_normalised_once_for_those_that_normalise_alike(
 
 def test_a_companion_gets_only_what_it_has_to_do(plate: MadePlate, tmp_path: Path) -> None:
     mine, plan = plan_of(plate), plan_of(plate, model_fingerprint="second")
-    last = companion(plan, tmp_path / "c", Largest(), sites=plan.sites[-1:])
+    last = companion(plan, tmp_path / "c", Middle(), sites=plan.sites[-1:])
     extract(mine, tmp_path / "w", Moments(), last)
     assert sum(last.extractor.calls) == len(plan.cells_of(plan.sites[-1]).names) > 0
     assert finished(last) == {plan.sites[-1].key}
@@ -159,13 +159,13 @@ def test_a_companion_gets_only_what_it_has_to_do(plate: MadePlate, tmp_path: Pat
 def test_nothing_is_looked_for_where_nothing_is_read(plate: MadePlate, tmp_path: Path) -> None:
     plan = plan_of(plate)
     extract(plan, tmp_path / "w", Moments())
-    asked: list[list[ImageSite]] = []
-    stream, _ = extract_plate(
-        plan,
-        Moments,
-        companions=lambda sites: asked.append(list(sites)) or (),
-        **options(WorkFolder(tmp_path / "w")),
-    )
+    asked: list[ImageSite] = []
+
+    def find(sites: Sequence[ImageSite]) -> Sequence[Companion]:
+        asked.extend(sites)
+        return ()
+
+    stream, _ = extract_plate(plan, Moments, companions=find, **options(WorkFolder(tmp_path / "w")))
     assert asked == []
     assert rows_of(written(stream, tmp_path / "t.parquet")) == expected_rows(plan, Moments())
 
@@ -176,7 +176,7 @@ def test_what_fails_in_a_companion_ends_its_part_alone(plate: MadePlate, tmp_pat
     failed: list[Exception] = []
     healthy: list[Exception] = []
     failing = companion(plan_of(plate, model_fingerprint="second"), tmp_path / "a", Failing(), failed)
-    fine = companion(plan_of(plate, model_fingerprint="third"), tmp_path / "b", Largest(), healthy)
+    fine = companion(plan_of(plate, model_fingerprint="third"), tmp_path / "b", Middle(), healthy)
     stream = extract(mine, tmp_path / "w", Moments(), failing, fine)
     assert [str(error) for error in failed] == ["no memory"]
     assert healthy == []
@@ -187,7 +187,7 @@ def test_what_fails_in_a_companion_ends_its_part_alone(plate: MadePlate, tmp_pat
 
 def test_what_fails_in_the_own_part_is_raised(plate: MadePlate, tmp_path: Path) -> None:
     gave_up: list[Exception] = []
-    along = companion(plan_of(plate, model_fingerprint="second"), tmp_path / "c", Largest(), gave_up)
+    along = companion(plan_of(plate, model_fingerprint="second"), tmp_path / "c", Middle(), gave_up)
     with pytest.raises(FailingError):
         extract(plan_of(plate), tmp_path / "w", Failing(), along)
     assert gave_up == []
@@ -198,13 +198,13 @@ def test_a_killed_pass_is_resumed_by_both(
     plate: MadePlate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mine, plan = plan_of(plate), plan_of(plate, model_fingerprint="second", batch_size=3)
-    along = companion(plan, tmp_path / "c", Largest())
+    along = companion(plan, tmp_path / "c", Middle())
     with pytest.raises(KilledError):
         extract(mine, tmp_path / "w", Moments(), along, progress=ProgressLog(5))
     done = finished(along)
     assert 0 < len(done) < 10
     reads = count_reads(monkeypatch)
-    assert later(plan, tmp_path / "c", Largest(), tmp_path / "c.parquet") == expected_rows(plan, Largest())
+    assert later(plan, tmp_path / "c", Middle(), tmp_path / "c.parquet") == expected_rows(plan, Middle())
     # The second count is of the rows that are expected.
     assert {name for name, count in reads.items() if count == 2} == {
         path.name for site in plan.sites if site.key not in done for path in site.images
@@ -220,23 +220,23 @@ def test_a_bad_site_is_one_for_both(plate: MadePlate, tmp_path: Path) -> None:
     mine, plan = torn(plan_of(plate)), torn(plan_of(plate, model_fingerprint="second"))
     tear(mine.sites[5])
     gave_up: list[Exception] = []
-    along = companion(plan, tmp_path / "c", Largest(), gave_up)
+    along = companion(plan, tmp_path / "c", Middle(), gave_up)
     first = extract(mine, tmp_path / "w", Moments(), along, on_bad_site="skip")
     assert gave_up == []
     assert finished(along) == {site.key for site in plan.sites} - {plan.sites[5].key}
-    second = extract(plan, tmp_path / "c", Largest(), on_bad_site="skip")
+    second = extract(plan, tmp_path / "c", Middle(), on_bad_site="skip")
     assert first.provenance["failures"] == second.provenance["failures"] != []
 
 
 @pytest.mark.parametrize(
     ("change", "same"),
     [
-        (lambda plan: {"normalization": "zscore", "batch_size": 3, "layer": "other"}, 10),
-        (lambda plan: {"geometry": CropGeometry(16, margin=3)}, 10),
-        (lambda plan: {"geometry": CropGeometry(18)}, 0),
-        (lambda plan: {"geometry": CropGeometry(16, "exact")}, 0),
-        (lambda plan: {"channel_order": (0, 1)}, 0),
-        (lambda plan: {"channel_order": (1,)}, 0),
+        (lambda _: {"normalization": "zscore", "batch_size": 3, "layer": "other"}, 10),
+        (lambda _: {"geometry": CropGeometry(16, margin=3)}, 10),
+        (lambda _: {"geometry": CropGeometry(18)}, 0),
+        (lambda _: {"geometry": CropGeometry(16, "exact")}, 0),
+        (lambda _: {"channel_order": (0, 1)}, 0),
+        (lambda _: {"channel_order": (1,)}, 0),
         (lambda plan: {"cells": _moved(plan, plan.sites[3])}, 9),
         (lambda plan: {"sites": plan.sites[2:]}, 8),
     ],
