@@ -13,7 +13,8 @@ import pytest
 
 from dp_assets.config.inheritance import merged
 from dp_assets.networks.registry import NetworkRequest, build_network
-from dp_assets.orchestration import feature_extractors
+from dp_assets.orchestration import feature_companions, feature_extractors
+from dp_assets.orchestration.code_location import build_defs
 from dp_assets.profiling import plate_features
 from dp_assets.profiling.shared_pass import Companion, Taker
 from dp_assets.storage.checkpoint_card import card_path
@@ -145,6 +146,24 @@ def test_models_are_opened_once_for_all_plates(two: Workshop, monkeypatch: pytes
     assert two.make(*BOTH, plate=PLATES[1]).succeeded
     assert make(two, force=True).recomputed == set(BOTH)
     assert feature_extractors._extractor.cache_info().misses == 2
+
+
+def test_so_many_networks_are_open_at_once(
+    two: Workshop, spies: Spies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_experiment(two, "third", seed=5)
+    assert two.make("third/trained_model").succeeded
+    monkeypatch.setattr(feature_companions, "MODELS_OPEN", 2)
+    make(two, *BOTH, "third/cell_features")
+    assert spies.passes == {2}
+    assert logged(two).count("in the same pass") == 1
+
+
+def test_the_job_of_the_ui_shares_a_pass(two: Workshop, spies: Spies, alone: dict[str, bytes]) -> None:
+    job = build_defs(two.root).resolve_job_def("profile")
+    assert job.execute_in_process(instance=two.instance, partition_key=PLATE).success
+    assert spies.passes == {1}
+    assert tables(two) == alone
 
 
 @pytest.mark.parametrize(
