@@ -8,8 +8,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import numpy as np
 import pytest
+from dagster._core.definitions.job_base import InMemoryJob
+from dagster._core.execution.api import create_execution_plan, execute_run
 
 from dp_assets.config.inheritance import merged
 from dp_assets.networks.registry import NetworkRequest, build_network
@@ -164,6 +167,26 @@ def test_the_job_of_the_ui_shares_a_pass(two: Workshop, spies: Spies, alone: dic
     assert job.execute_in_process(instance=two.instance, partition_key=PLATE).success
     assert spies.passes == {1}
     assert tables(two) == alone
+
+
+def test_what_a_run_will_not_make_does_not_come_along(two: Workshop, spies: Spies) -> None:
+    """A run that goes on with what failed has the settings of the failed one, but only some of its steps."""
+    make(two)
+    spies.kept.clear()
+    forced = {"ops": {step_of(name): {"config": {"force": True}} for name in BOTH}}
+    whole = build_defs(two.root).resolve_implicit_global_asset_job_def()
+    job = whole.get_subset(asset_selection={dg.AssetKey(name.split("/")) for name in BOTH})
+    plan = create_execution_plan(
+        job, run_config=forced, step_keys_to_execute=[step_of(FIRST)], instance_ref=None
+    )
+    tags = {"dagster/partition": PLATE}
+    run = two.instance.create_run_for_job(job, execution_plan=plan, run_config=forced, tags=tags)
+    assert execute_run(InMemoryJob(job), run, two.instance).success
+    assert spies.kept == ["cnn"] * 4
+
+
+def step_of(asset: str) -> str:
+    return asset.replace("/", "__")
 
 
 @pytest.mark.parametrize(
