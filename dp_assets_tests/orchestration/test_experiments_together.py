@@ -113,9 +113,9 @@ class Spies:
         keep = WorkFolder.keep
         root = workshop.root / ".work"
 
-        def keeping(work: WorkFolder, *arguments: Any) -> str:
+        def keeping(work: WorkFolder, *arguments: Any, **settings: Any) -> str:
             self.kept.append(work.path.relative_to(root).parts[0])
-            return keep(work, *arguments)
+            return keep(work, *arguments, **settings)
 
         monkeypatch.setattr(WorkFolder, "keep", keeping)
 
