@@ -15,6 +15,9 @@ from dp_assets.storage.model_folder import ModelFolder
 if TYPE_CHECKING:
     from dp_assets.profiling.plate_features import Extractor
 
+MODELS_OPEN = 4
+"""Most networks that are open at once: those of one pass, which are wanted again for the next plate."""
+
 
 def extractor_loader(
     context: dg.AssetExecutionContext,
@@ -44,7 +47,7 @@ def extractor_loader(
     return load
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=MODELS_OPEN)
 def _extractor(
     folder: Path,
     fingerprint: str,  # noqa: ARG001 (a model made again under the same path is another one)
@@ -57,7 +60,7 @@ def _extractor(
     plugins: Path,
     xla: bool,
 ) -> "Extractor":
-    """The extractor, kept for the next plate of this process: the network is opened and compiled once."""
+    """The extractor, kept for the next step or plate of this process: it is opened and compiled once."""
     from dp_assets.networks.plugins import load_project_plugins
     from dp_assets.networks.registry import feature_layer_name
     from dp_assets.profiling.extraction import FeatureExtractor

@@ -13,7 +13,6 @@ from dagster import UPathIOManager
 from upath import UPath
 
 from dp_assets.config.project import DEFAULT_CACHE_GIGABYTES
-from dp_assets.imaging.illumination import IlluminationFunctions
 from dp_assets.orchestration.outputs import (
     FolderOutput,
     IlluminationOutput,
@@ -27,7 +26,7 @@ from dp_assets.storage.crop_store import CropStore
 from dp_assets.storage.folders import Folder, open_folder, publish_folder, tidy_folder
 from dp_assets.storage.layout import CacheSettings, ProjectLayout
 from dp_assets.storage.model_folder import ModelFolder
-from dp_assets.storage.published import FINGERPRINT_ENTRY, published_fingerprint, read_arrays, write_arrays
+from dp_assets.storage.published import published_fingerprint, write_arrays
 from dp_assets.storage.schemas import SCHEMAS, TableSchema
 from dp_assets.storage.tables import StoredTable, TableStream, read_provenance, read_table, write_table
 
@@ -155,17 +154,12 @@ class ArraysIOManager(ProjectIOManager):
         if obj.stored is not None:
             write_arrays(path, obj.stored.functions.to_arrays(), obj.stored.fingerprint)
             obj.finished()
-        self._described = {"bytes": path.stat().st_size, **obj.describe(self._read(path).functions)}
+        functions = StoredIllumination.read(path).functions
+        self._described = {"bytes": path.stat().st_size, **obj.describe(functions)}
 
     def load_from_path(self, context: dg.InputContext, path: UPath) -> StoredIllumination:
         """The functions with what they were made from."""
-        return self._read(path)
-
-    @staticmethod
-    def _read(path: UPath) -> StoredIllumination:
-        arrays = read_arrays(path)
-        fingerprint = str(arrays.pop(FINGERPRINT_ENTRY))
-        return StoredIllumination(IlluminationFunctions.from_arrays(arrays), fingerprint)
+        return StoredIllumination.read(path)
 
 
 class FolderIOManager(ProjectIOManager):

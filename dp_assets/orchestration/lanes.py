@@ -1,5 +1,6 @@
 """The asset graph of a project: shared assets once, a lane of assets per experiment."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -71,7 +72,8 @@ def project_graph(project: Project) -> ProjectGraph:
     else:
         _add_images(graph, project, lanes, images)
     for experiment in lanes.values():
-        _add_lane(graph, experiment, project.root, project.settings.checks or ChecksSettings())
+        others = [other for other in lanes.values() if other.has_profile and other is not experiment]
+        _add_lane(graph, experiment, others, project.root, project.settings.checks or ChecksSettings())
     scored = [experiment for experiment in lanes.values() if experiment.is_scored]
     if len(scored) > 1:
         graph.add("evaluate", comparison_asset(scored))
@@ -126,13 +128,20 @@ def _add_crop_sets(graph: ProjectGraph, lanes: dict[str, Experiment], rules: Che
             graph.add("export_single_cells", single_cells_asset(settings, label, rules))
 
 
-def _add_lane(graph: ProjectGraph, experiment: Experiment, root: Path, rules: ChecksSettings) -> None:
+def _add_lane(
+    graph: ProjectGraph,
+    experiment: Experiment,
+    others: Sequence[Experiment],
+    root: Path,
+    rules: ChecksSettings,
+) -> None:
+    """The assets of an experiment; `others` have features, too."""
     if experiment.has_training:
         graph.add("train", training_set_asset(experiment, rules))
     if experiment.has_training or experiment.has_profile:
         graph.add("train", trained_model_asset(experiment, rules))
     if experiment.has_profile:
-        graph.add("profile", cell_features_asset(experiment, rules))
+        graph.add("profile", cell_features_asset(experiment, rules, others))
         graph.add("profile", site_profiles_asset(experiment), well_profiles_asset(experiment))
     if experiment.has_features:
         graph.add("evaluate", external_profiles_asset(experiment, str(root)))

@@ -7,9 +7,11 @@ from typing import Any
 
 import dagster as dg
 import pyarrow as pa
+from upath import UPath
 
 from dp_assets.imaging.illumination import IlluminationFunctions
 from dp_assets.storage.folders import Folder, FolderWriter
+from dp_assets.storage.published import FINGERPRINT_ENTRY, read_arrays
 from dp_assets.storage.tables import StoredTable, TableStream
 
 Metadata = Mapping[str, dg.MetadataValue | str | int | float | bool]
@@ -62,6 +64,13 @@ class StoredIllumination:
 
     functions: IlluminationFunctions
     fingerprint: str
+
+    @classmethod
+    def read(cls, path: UPath) -> "StoredIllumination":
+        """What is published at `path`. FileNotFoundError when nothing is; StoreError when it is damaged."""
+        arrays = read_arrays(path)
+        fingerprint = str(arrays.pop(FINGERPRINT_ENTRY))
+        return cls(IlluminationFunctions.from_arrays(arrays), fingerprint)
 
 
 @dataclass(frozen=True)

@@ -54,15 +54,12 @@ class FeaturePlan:
 
     def site_fingerprint(self, site: ImageSite) -> str:
         """What one site's features are made from."""
-        plate_range = (
-            [values.tolist() for values in self.plate_range] if self.plate_range is not None else None
-        )
         return fingerprint(
             "features",
             VERSION,
             self.source.site_fingerprint(site),
             self.normalization,
-            plate_range,
+            self._plate_levels(),
             [self.model_fingerprint, self.layer, self.precision, self.batch_size],
             # Where channels go together, features stay what they were before channels could be repeated.
             *([list(self.repeated_channels)] if self.repeated_channels else []),
@@ -75,5 +72,15 @@ class FeaturePlan:
 
     def crops(self, site: ImageSite, maximum_pixels: int) -> np.ndarray:
         """Normalised crops of a site, (cells, box, box, channels) float32, as the network wants them."""
-        raw = self.source.crops(site, maximum_pixels)
+        return self.normalized(self.source.crops(site, maximum_pixels))
+
+    def normalized(self, raw: np.ndarray) -> np.ndarray:
+        """Crops in source grey levels as the network wants them, both (cells, box, box, channels) float32."""
         return normalize_crops(raw, self.normalization, self.plate_range)
+
+    def normalizes_like(self, other: "FeaturePlan") -> bool:
+        """Whether the same crops become the same numbers."""
+        return self.normalization == other.normalization and self._plate_levels() == other._plate_levels()
+
+    def _plate_levels(self) -> list[list[float]] | None:
+        return [values.tolist() for values in self.plate_range] if self.plate_range is not None else None

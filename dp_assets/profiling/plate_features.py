@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from dp_assets.profiling.feature_plan import FeaturePlan
+from dp_assets.profiling.shared_pass import Companion, Taker, one_pass, shared_crops
 from dp_assets.storage.earlier_units import EarlierUnits, UnitContent, take_over
 from dp_assets.storage.fingerprints import fingerprint
 from dp_assets.storage.image_sites import ImageSite, SiteFailure, failures_of, refuse_failures, usable
@@ -48,6 +49,7 @@ def extract_plate(
     maximum_pixels: int,
     progress: Progress,
     earlier: EarlierUnits | None = None,
+    companions: Callable[[Sequence[ImageSite]], Sequence[Companion]] = lambda _: (),
 ) -> tuple[TableStream, list[SiteFailure]]:
     """Compute the features of every usable site; those that an earlier, killed run finished are kept.
 
@@ -55,6 +57,8 @@ def extract_plate(
     ----------
     load_extractor : called once, when it is known that features are wanted.
     earlier : the features published before; those of sites of which nothing has changed are taken over.
+    companions : called once with the sites that will be read, if there are any: other experiments whose
+        features of these sites are computed in the same pass, and kept in their own work folders.
 
     Returns
     -------
@@ -72,16 +76,17 @@ def extract_plate(
     kept = take_over(work, [parts[site.key] for site in with_cells], earlier, workers)
     todo = [site for site in with_cells if parts[site.key] not in kept]
     extractor = load_extractor()
+    own = Taker(plan, extractor, work, {site.key: parts[site.key] for site in todo})
+    others = companions(todo) if todo else ()
     crops = try_each(
         todo,
-        lambda site: plan.crops(site, maximum_pixels),
+        lambda site: shared_crops([own, *others], site, maximum_pixels),
         unread,
         workers=workers,
         progress=progress,
         done=len(with_cells) - len(todo),
     )
-    for site, features in _pooled(crops, extractor, plan.batch_size):
-        work.keep(parts[site.key], {DATA: _as_bytes(features)}, forced=False)
+    one_pass(crops, own, others, _keep_features)
     failures = [*failures_of(plan.sites), *unread]
     bad = {(failure.well, failure.site) for failure in unread}
     finished = [site for site in with_cells if (site.well, site.site) not in bad]
@@ -120,6 +125,11 @@ class _Batch:
 
     crops: np.ndarray
     begun: tuple[tuple[ImageSite, int], ...]
+
+
+def _keep_features(taker: Taker, crops_by_site: Iterable[tuple[ImageSite, np.ndarray]]) -> None:
+    for site, features in _pooled(crops_by_site, taker.extractor, taker.plan.batch_size):
+        taker.work.keep(taker.units[site.key], {DATA: _as_bytes(features)}, forced=False)
 
 
 def _pooled(

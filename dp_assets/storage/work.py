@@ -41,8 +41,12 @@ class WorkFolder:
         self.path = path
 
     @contextmanager
-    def locked(self) -> Iterator["WorkFolder"]:
+    def locked(self, *, waiting: bool = True) -> Iterator["WorkFolder"]:
         """Hold the folder for this process.
+
+        Parameters
+        ----------
+        waiting : for another holder, for a moment.
 
         Raises
         ------
@@ -53,7 +57,7 @@ class WorkFolder:
         # It may be given back by another thread: results are published after the work is done.
         lock = SystemLock(self.path.parent / f".{self.path.name}.lock", for_any_thread=True)
         try:
-            lock.acquire(timeout=LOCK_TIMEOUT_SECONDS)
+            lock.acquire(timeout=LOCK_TIMEOUT_SECONDS if waiting else 0)
         except Timeout as error:
             raise AtWorkError(
                 "another run is working on this asset and plate",

@@ -12,10 +12,16 @@ from dp_assets.config.digest import settings_digest
 from dp_assets.config.experiment import Experiment
 from dp_assets.config.stages import ProfilingSettings
 from dp_assets.orchestration.accelerator_resource import AcceleratorResource
-from dp_assets.orchestration.crop_inputs import image_inputs, site_crops
 from dp_assets.orchestration.feature_checks import FINITE, VARY, feature_checks
+from dp_assets.orchestration.feature_companions import companions_of
 from dp_assets.orchestration.feature_extractors import extractor_loader
-from dp_assets.orchestration.grey_levels import ILLUMINATION, plate_range, statistics_inputs
+from dp_assets.orchestration.feature_inputs import (
+    MODEL,
+    checkpoint_of,
+    feature_inputs,
+    feature_plan,
+    features_key,
+)
 from dp_assets.orchestration.outputs import Metadata, TableOutput, unchanged
 from dp_assets.orchestration.partitions import plates
 from dp_assets.orchestration.progress import reporter
@@ -33,19 +39,25 @@ from dp_assets.orchestration.stage_config import StageConfig
 from dp_assets.orchestration.user_errors import user_errors
 from dp_assets.profiling.feature_plan import VERSION, FeaturePlan
 from dp_assets.profiling.feature_statistics import feature_statistics
-from dp_assets.storage.card_check import repeats_channels, require_card
-from dp_assets.storage.model_folder import ModelFolder
+from dp_assets.storage.card_check import repeats_channels
 from dp_assets.storage.tables import StoredTable, TableStream, read_provenance
-from dp_assets.training.store_crops import PlateRange
 
 STATISTICS = "statistics"
 
 
-def cell_features_asset(experiment: Experiment, rules: ChecksSettings) -> dg.AssetsDefinition:
-    """The features of every cell, from the experiment's model; `rules` say which checks block."""
+def cell_features_asset(
+    experiment: Experiment, rules: ChecksSettings, others: Sequence[Experiment] = ()
+) -> dg.AssetsDefinition:
+    """The features of every cell, from the experiment's model.
+
+    Parameters
+    ----------
+    rules : say which checks block.
+    others : experiments whose features may be computed in the same pass, see `feature_companions`.
+    """
     settings = experiment.profiling()
     repeated = repeats_channels(settings)
-    key = dg.AssetKey([experiment.name, "cell_features"])
+    key = features_key(experiment)
 
     @dg.asset(
         key=key,
@@ -56,11 +68,7 @@ def cell_features_asset(experiment: Experiment, rules: ChecksSettings) -> dg.Ass
         io_manager_key="table_io",
         pool="gpu",
         code_version=f"{VERSION}-{settings_digest(settings.profile)}{'-repeated' if repeated else ''}",
-        ins={
-            **image_inputs(settings),
-            **statistics_inputs(settings),
-            "trained_model": dg.AssetIn([experiment.name, "trained_model"]),
-        },
+        ins=feature_inputs(experiment, settings),
         check_specs=[*table_checks(key, "sites_complete"), *judged_checks(key, rules, FINITE, VARY)],
         description=(
             f"One row per {_unit(settings)}: the output of layer {settings.profile.feature_layer} of "
@@ -86,9 +94,9 @@ def cell_features_asset(experiment: Experiment, rules: ChecksSettings) -> dg.Ass
                 stream = _extract(
                     context,
                     experiment,
-                    settings,
+                    others,
                     plan,
-                    inputs["trained_model"],
+                    inputs,
                     project,
                     accelerator,
                     None if config.force else stored,
@@ -129,49 +137,12 @@ def _unit(settings: ProfilingSettings) -> str:
     return "view" if settings.locations.mode == "full_image" else "cell"
 
 
-def feature_plan(
-    experiment: Experiment,
-    settings: ProfilingSettings,
-    plate: str,
-    inputs: dict,
-    project: ProjectResource,
-    accelerator: AcceleratorResource,
-) -> FeaturePlan:
-    """What a plate's features are made from. Raises ModelError when model and images do not go together."""
-    model: ModelFolder = inputs["trained_model"]
-    order = require_card(model.card.crops, settings, f"{experiment.path} and {experiment.name}/trained_model")
-    return FeaturePlan(
-        source=site_crops(settings, plate, inputs, project, order),
-        normalization=settings.single_cells.normalization,
-        plate_range=_reordered(plate_range(settings, inputs.get(ILLUMINATION)), order),
-        model_fingerprint=f"{model.fingerprint} {_checkpoint(experiment, settings) or 'last'}",
-        layer=settings.profile.feature_layer,
-        precision=accelerator.precision,
-        network=model.card.network,
-        batch_size=settings.profile.batch_size,
-        repeated_channels=settings.images.channels if model.card.repeats_channels else (),
-    )
-
-
-def _reordered(grey_levels: PlateRange | None, order: Sequence[int]) -> PlateRange | None:
-    """The grey levels of the channels that the model takes, in its order."""
-    if grey_levels is None:
-        return None
-    lower, upper = grey_levels
-    return lower[list(order)], upper[list(order)]
-
-
-def _checkpoint(experiment: Experiment, settings: ProfilingSettings) -> str | None:
-    """The checkpoint of a model trained here; an imported model has one set of weights only."""
-    return settings.profile.checkpoint if experiment.model_source == "train" else None
-
-
 def _extract(
     context: dg.AssetExecutionContext,
     experiment: Experiment,
-    settings: ProfilingSettings,
+    others: Sequence[Experiment],
     plan: FeaturePlan,
-    model: ModelFolder,
+    inputs: Mapping[str, Any],
     project: ProjectResource,
     accelerator: AcceleratorResource,
     published: StoredTable | None,
@@ -180,21 +151,24 @@ def _extract(
     accelerator.apply(context)
     from dp_assets.profiling.plate_features import EarlierFeatures, extract_plate
 
+    settings = experiment.profiling()
     load = extractor_loader(
         context,
-        model,
-        _checkpoint(experiment, settings),
+        inputs[MODEL],
+        checkpoint_of(experiment, settings),
         settings,
         project,
         accelerator,
     )
-    stream, _ = extract_plate(
-        plan,
-        load,
-        progress=reporter(context, "sites"),
-        earlier=EarlierFeatures(published) if published else None,
-        **project.site_options(context),
-    )
+    with companions_of(context, experiment, others, plan, inputs, project, accelerator) as companions:
+        stream, _ = extract_plate(
+            plan,
+            load,
+            progress=reporter(context, "sites"),
+            earlier=EarlierFeatures(published) if published else None,
+            companions=companions,
+            **project.site_options(context),
+        )
     return stream
 
 
