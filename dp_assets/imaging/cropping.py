@@ -31,6 +31,7 @@ __all__ = [
     "extract_windows",
     "nearest_pixels",
     "resample_windows",
+    "whole_pixels",
     "window_origins",
     "window_side",
 ]
@@ -188,12 +189,12 @@ def resample_windows(
     ------
     LocationsError, ConfigurationError : as `crop_cells`.
     """
+    if geometry.sampling == "exact":
+        crops = whole_pixels(windows, origins, centres, geometry, original_shape, array_shape)
+        return crops.astype(np.float32)
     side = window_side(geometry, original_shape, array_shape)
     _check_windows(windows, origins, (len(centres), side, side))
     box, channels = geometry.box_size, windows.shape[3]
-    if geometry.sampling == "exact":
-        inner = slice(geometry.margin, geometry.margin + box)
-        return windows[:, inner, inner].astype(np.float32)
     centres = checked_centres(centres)
     crops = np.zeros((len(centres), box, box * channels), dtype=np.float32)
     rows = sample_places(centres, 0, geometry, original_shape, array_shape)
@@ -203,6 +204,36 @@ def resample_windows(
     for cell in range(len(centres)):
         _resample_cell(planes[cell], corners[cell], rows, cols, cell, crops[cell])
     return crops.reshape(len(centres), box, box, channels)
+
+
+def whole_pixels(
+    windows: np.ndarray,
+    origins: np.ndarray,
+    centres: np.ndarray,
+    geometry: CropGeometry,
+    original_shape: Shape,
+    array_shape: Shape,
+) -> np.ndarray:
+    """The crops of sampling "exact" in the windows' own type: their pixels without the margin.
+
+    Parameters
+    ----------
+    windows, origins, centres, geometry, original_shape, array_shape : as for `resample_windows`.
+
+    Returns
+    -------
+    (cells, box, box, channels), a view of the windows.
+
+    Raises
+    ------
+    ConfigurationError : as `crop_cells`.
+    """
+    if geometry.sampling != "exact":
+        raise ValueError(f"Expected the sampling 'exact'. Received {geometry.sampling!r}.")
+    side = window_side(geometry, original_shape, array_shape)
+    _check_windows(windows, origins, (len(centres), side, side))
+    inner = slice(geometry.margin, geometry.margin + geometry.box_size)
+    return windows[:, inner, inner]
 
 
 def nearest_pixels(

@@ -28,7 +28,8 @@ def normalize_crops(
         "zscore": per crop and channel to mean 0 and standard deviation 1.
         "plate": per channel, `plate_range` to [0, 1], what lies beyond is cut off (keeps brightness).
         "none": grey levels as they are.
-    plate_range : (lower, upper) grey levels, each (channels,); needed by "plate" only.
+    plate_range : (lower, upper) grey levels, each (channels,), or (cells, channels) for crops of several
+        plates; needed by "plate" only.
 
     Returns
     -------
@@ -75,26 +76,23 @@ def flat_channels(crops: np.ndarray, masks: np.ndarray | None = None) -> np.ndar
 
 
 def _in_plate_range(crops: np.ndarray, plate_range: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
-    channels = crops.shape[3]
+    cells, _, _, channels = crops.shape
     if plate_range is None:
         raise ValueError("Normalisation by plate needs the plate's range of grey levels. Received None.")
     lower, upper = (np.asarray(limit, dtype=np.float32) for limit in plate_range)
-    if lower.shape != (channels,) or upper.shape != (channels,):
+    if lower.shape not in ((channels,), (cells, channels)) or upper.shape != lower.shape:
         raise ValueError(
             f"Expected a lower and an upper grey level for each of {channels} channels. "
             f"Received {lower.shape} and {upper.shape}."
         )
+    lower, upper = (np.broadcast_to(limit, (cells, channels)) for limit in (lower, upper))
     span = upper - lower
     usable = span > 0
-    cells = len(crops)
-    scaled = _scaled(
-        crops,
-        np.broadcast_to(lower, (cells, channels)),
-        np.broadcast_to(np.where(usable, span, 1), (cells, channels)),
-    )
+    scaled = _scaled(crops, lower, np.where(usable, span, 1))
     np.clip(scaled, 0, 1, out=scaled)
     if not usable.all():
-        scaled[..., ~usable] = 0
+        # A channel without a range is zero, whatever its pixels are.
+        scaled = np.where(usable[:, None, None, :], scaled, np.float32(0))
     return scaled
 
 

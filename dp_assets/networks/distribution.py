@@ -7,6 +7,7 @@ spread over the devices; loss, gradients and metrics are those of the whole batc
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import keras
 import numpy as np
@@ -47,10 +48,19 @@ def repeated_evenly(rows: np.ndarray, devices: int) -> np.ndarray:
     return np.repeat(rows, devices // math.gcd(len(rows), devices))
 
 
-def filled_up(crops: np.ndarray, devices: int) -> np.ndarray:
-    """The crops, and black ones at the end until the devices can share them evenly."""
-    missing = -len(crops) % devices
-    return np.pad(crops, [(0, missing)] + [(0, 0)] * (crops.ndim - 1)) if missing else crops
+def filled_up(shown: Any, devices: int) -> Any:
+    """Crops, and black ones at the end until the devices can share them evenly.
+
+    Parameters
+    ----------
+    shown : an array with one entry a cell, or a tuple of such arrays; all get zeros at the end.
+    """
+
+    def longer(array: np.ndarray) -> np.ndarray:
+        missing = -len(array) % devices
+        return np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1)) if missing else array
+
+    return keras.tree.map_structure(longer, shown)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The network that is trained, and the model around it: augmentation, loss, optimizer, metrics."""
+"""The network that is trained, and the model around it: normalisation, augmentation, loss, optimizer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,6 +8,7 @@ import keras
 
 from dp_assets.config.errors import ModelError
 from dp_assets.config.stages import TrainingSettings
+from dp_assets.imaging.normalization import Normalization
 from dp_assets.networks.augmentation import CropAugmentation, augmentation_pipeline
 from dp_assets.networks.registry import (
     NetworkRequest,
@@ -31,7 +32,7 @@ class Trainee:
     ----------
     network : from normalised crops (cells, rows, cols, channels) to class probabilities (cells, classes), a
         list of them for several heads, or to crops again.
-    model : the compiled model that is fitted; `network` with the augmentation before it.
+    model : the compiled model that is fitted; `network` with normalisation and augmentation before it.
     augmentation : active in training only; None when the configuration does without.
     log_names : what the loss and metrics of `model` are called in the log.
     """
@@ -64,6 +65,7 @@ def assemble(
     heads: Heads,
     goal: Goal,
     shape: tuple[int, int, int],
+    normalization: Normalization,
     dtype_policy: str,
     xla: bool,
     published_weights: bool,
@@ -77,6 +79,7 @@ def assemble(
     heads : target column and class names of each head.
     goal : what the network learns.
     shape : (rows, cols, channels) of a crop.
+    normalization : what is left to do to the crops that are shown; see `CropSource`.
     dtype_policy : Keras dtype policy of the network's layers.
     xla : compile the training step with XLA.
     published_weights : whether `initialization` is heeded: not where the weights come from elsewhere.
@@ -91,7 +94,7 @@ def assemble(
     network = _network(settings, heads, shape, dtype_policy, imagenet_weights, published_weights)
     augments = wanted.augmentations or always_augments(wanted.name)
     augmentation = augmentation_pipeline(wanted.seed) if augments else None
-    model = training_model(network, augmentation, goal)
+    model = training_model(network, normalization, augmentation, goal)
     optimizer = optimizer_for(wanted.name, wanted.params.learning_rate)
     if dtype_policy == "mixed_float16":
         # Keras does this by itself only when the outermost model has the policy; ours is set layer by layer.

@@ -6,16 +6,27 @@ from typing import Protocol
 
 import numpy as np
 
+from dp_assets.imaging.normalization import Normalization
+
 
 class CropSource(Protocol):
     """Anything that hands out crops by row number: a crop store, several of them, an array in memory.
 
-    `read` is called from several threads at once, with rows in any order and with repetitions.
+    A source gives its crops as it has them, and says what is left to do to them before a network may see
+    them (`normalization`). The training step does that (`networks.crop_normalization`); whoever wants crops
+    that are normalised already takes `normalized_crops.normalized(source)`.
+
+    `read` and `ranges` are called from several threads at once, with rows in any order and with repetitions.
     """
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Shape of one crop as it enters the network: (rows, cols, channels)."""
+        ...
+
+    @property
+    def normalization(self) -> Normalization:
+        """The normalisation that the crops still need; "none" where they are as the network expects them."""
         ...
 
     def __len__(self) -> int:
@@ -31,7 +42,21 @@ class CropSource(Protocol):
 
         Returns
         -------
-        float32 (n, rows, cols, channels), normalised as the network expects them.
+        (n, rows, cols, channels) of uint8, uint16 or float32, the same type in every call.
+        """
+        ...
+
+    def ranges(self, rows: np.ndarray) -> np.ndarray | None:
+        """The grey levels that "plate" takes to 0 and 1.
+
+        Parameters
+        ----------
+        rows : as for `read`.
+
+        Returns
+        -------
+        float32 (n, 2, channels), lower and upper grey level of each crop's plate; None with another
+        normalisation.
         """
         ...
 

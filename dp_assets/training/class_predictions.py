@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from dp_assets.training.cells import LabelledCells
+from dp_assets.training.normalized_crops import normalized
 
 MOST_CELLS = 1000
 MOST_CLASSES = 40
@@ -18,7 +19,7 @@ def class_predictions(
 
     Parameters
     ----------
-    network : from crops to class probabilities.
+    network : from normalised crops to class probabilities.
     cells : with their classes.
     classes : names of the classes of the first head.
     batch_size : cells that go through the network at once.
@@ -34,9 +35,10 @@ def class_predictions(
     if not len(cells) or len(outputs.shape) != 2 or outputs.shape[-1] != len(classes):
         return None
     rows = np.unique(np.linspace(0, len(cells) - 1, min(len(cells), MOST_CELLS)).astype(np.int64))
+    crops = normalized(cells.crops)
     said = np.concatenate(
         [
-            _first_head(network(cells.crops.read(rows[start : start + batch_size]), training=False))
+            _first_head(network(crops.read(rows[start : start + batch_size]), training=False))
             for start in range(0, len(rows), batch_size)
         ]
     )

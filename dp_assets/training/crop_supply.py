@@ -37,7 +37,7 @@ class CropSupply(Protocol):
         ...
 
     def labelled(self, cells: pa.Table, plate_ranges: Ranges, *, training: bool, seed: int) -> LabelledCells:
-        """Normalised crops of these rows of a training set, with their classes.
+        """Crops of these rows of a training set, with their classes.
 
         Parameters
         ----------

@@ -12,7 +12,9 @@ import numpy as np
 from dp_assets.training.cells import LabelledCells
 from dp_assets.training.targets import BatchTargets, Target
 
-Batch = tuple[np.ndarray, Target]
+Shown = np.ndarray | tuple[np.ndarray, np.ndarray]
+"""What a batch shows to the model: crops, or crops and the grey levels that their plates take to 0 and 1."""
+Batch = tuple[Shown, Target]
 BatchTransform = Callable[[int, np.ndarray, np.ndarray], np.ndarray]
 """Changes the crops of batch number i: (i, crops, labels) -> crops."""
 
@@ -66,7 +68,10 @@ class CropFeed(keras.utils.PyDataset):
         return math.ceil(len(self._rows) / self.batch_size)
 
     def __getitem__(self, index: int) -> Batch:
-        """Batch `index`: crops float32 (n, rows, cols, channels) and what the network is to say to them.
+        """Batch `index`: crops as they are in their source, and what the network is to say to them.
+
+        Crops are (n, rows, cols, channels) of uint8, uint16 or float32. Where they are to be normalised by
+        the grey levels of their plates, they come with these: (crops, float32 (n, 2, channels)).
 
         What the crop source raises is raised here, and kept in `failure` because Keras wraps it up.
         """
@@ -92,4 +97,5 @@ class CropFeed(keras.utils.PyDataset):
         crops = self._cells.crops.read(rows)
         if self._transform is not None:
             crops = self._transform(index, crops, self._cells.first_labels[rows])
-        return crops, self._targets.of(rows, crops)
+        ranges = self._cells.crops.ranges(rows)
+        return crops if ranges is None else (crops, ranges), self._targets.of(rows, crops)

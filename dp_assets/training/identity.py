@@ -7,6 +7,9 @@ from dp_assets.storage.fingerprints import fingerprint, fingerprint_bytes
 from dp_assets.training.cells import LabelledCells
 from dp_assets.training.training_set import Heads
 
+STEP_ARITHMETIC = "1"
+"""Version of the normalisation in the training step (`networks.crop_normalization`)."""
+
 
 def training_identity(
     settings: TrainingSettings,
@@ -61,4 +64,7 @@ def plugin_files_content(folder: Path) -> str:
 
 def _cells_identity(cells: LabelledCells) -> list[object]:
     images = None if cells.images is None else fingerprint_bytes(cells.images.tobytes())
-    return [cells.crops.shape, fingerprint_bytes(cells.labels.tobytes()), images]
+    # Crops that the training step normalises are not those of a reader to the last bit. Trainings whose crops
+    # come normalised, as all once did, go on.
+    left = [] if cells.crops.normalization == "none" else [cells.crops.normalization, STEP_ARITHMETIC]
+    return [cells.crops.shape, fingerprint_bytes(cells.labels.tobytes()), images, *left]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from dp_assets.config.errors import TrainingDataError
+from dp_assets.imaging.normalization import Normalization
 from dp_assets.training.image_cache import CutImage
 
 
@@ -26,7 +27,7 @@ class Placed:
 
 
 class ImageCrops:
-    """Crops of numbered images. A `CropSource`.
+    """Crops of numbered images, held normalised. A `CropSource`.
 
     Only when an image is cut does it show which of its crops are flat (all one grey level in some channel, or
     a box outside the image). Nothing can be learnt from them, so another crop is read in their place: one of
@@ -39,6 +40,8 @@ class ImageCrops:
     cut : image number -> its crops; called from several threads, and again for the same image.
     name : image number -> its name, for messages.
     """
+
+    normalization: Normalization = "none"
 
     def __init__(
         self,
@@ -73,6 +76,9 @@ class ImageCrops:
                 place = self._placed.places[rows[number]]
                 crops[number] = self._stand_in(int(image), place) if unusable[place] else cut.crops[place]
         return crops
+
+    def ranges(self, rows: np.ndarray) -> None:
+        """As CropSource."""
 
     def _stand_in(self, image: int, place: int) -> np.ndarray:
         same = np.flatnonzero(self._placed.alike == self._placed.alike[image])

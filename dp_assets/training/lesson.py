@@ -14,6 +14,7 @@ from dp_assets.training.cells import LabelledCells
 from dp_assets.training.feeds import FeedPlugin, feed_plugin
 from dp_assets.training.identity import plugin_files_content, training_identity
 from dp_assets.training.metrics import MetricFactory
+from dp_assets.training.normalized_crops import normalized_cells
 from dp_assets.training.plugin_tables import feed_plugins, metric_plugins
 from dp_assets.training.request_checks import check_request, goal_of
 from dp_assets.training.targets import Goal
@@ -31,7 +32,7 @@ class Lesson:
     settings : the training stage of an experiment.
     heads : target column and class names of each head.
     goal : classes, or what else.
-    training, validation : the cells; None for no validation.
+    training, validation : the cells; None for no validation. What is left to do to their crops is the same.
     feed : changes the crops of every training batch; None for a generator of this package.
     metrics : metrics that plugins add.
     plugin_content : fingerprint of the plugin files, where some of them take part; else "".
@@ -109,6 +110,15 @@ def plan_lesson(
     goal = goal_of(settings, reconstructs=reconstructs(network.name))
     feed = feed_plugin(network.crop_generator, network.seed, feeds)
     check_request(settings, heads, goal, training, validation)
+    if feed is not None:
+        # Plugins are promised normalised crops.
+        training = normalized_cells(training)
+        validation = None if validation is None else normalized_cells(validation)
+    if validation is not None and validation.crops.normalization != training.crops.normalization:
+        raise ValueError(
+            f"Expected validation cells that need {training.crops.normalization!r} like those of training. "
+            f"Received {validation.crops.normalization!r}."
+        )
     _note_what_has_no_effect(settings, goal)
     return Lesson(
         settings=settings,

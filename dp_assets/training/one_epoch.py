@@ -131,9 +131,10 @@ def predictions(trainee: Trainee, draw: Draw, devices: int = 1) -> Iterator[np.n
     with draw.feed() as feed:
         for batch in range(len(feed)):
             try:
-                crops, _ = feed[batch]
+                shown, _ = feed[batch]
+                cells = len(shown[0] if isinstance(shown, tuple) else shown)
                 # Some frameworks let every device answer to all crops, one after the other.
-                said = trainee.model.predict_on_batch(filled_up(crops, devices))[: len(crops)]
+                said = trainee.model.predict_on_batch(filled_up(shown, devices))[:cells]
             except Exception as error:
                 raise _cause(error, feed) from (None if feed.failure else error)
             yield said

@@ -1,4 +1,4 @@
-"""Cells of several plates' crop stores as one source of normalised crops for a network."""
+"""Cells of several plates' crop stores as one source of crops for a network."""
 
 from collections.abc import Mapping, Sequence
 
@@ -6,9 +6,9 @@ import numpy as np
 import pyarrow as pa
 
 from dp_assets.config.errors import TrainingDataError
-from dp_assets.imaging.cropping import CropGeometry, Shape, resample_windows
+from dp_assets.imaging.cropping import CropGeometry, Shape, resample_windows, whole_pixels
 from dp_assets.imaging.masks import crop_masks, masked
-from dp_assets.imaging.normalization import Normalization, normalize_crops
+from dp_assets.imaging.normalization import Normalization
 from dp_assets.storage.crop_store import CropStore
 from dp_assets.storage.schemas import PLATE
 
@@ -16,21 +16,26 @@ PlateRange = tuple[np.ndarray, np.ndarray]
 
 
 class StoreCrops:
-    """The crops of a training set, read from crop stores on demand. A `CropSource`.
+    """The crops of a training set, read from crop stores on demand, in grey levels. A `CropSource`.
 
     Cells of a store with masks are masked as the store says.
+
+    Where crops are whole pixels (sampling "exact"), they come in the type of the stores: uint8, or uint16
+    when some store holds that. Crops that are resampled are float32.
 
     Parameters
     ----------
     stores : plate -> its crop store.
     cells : rows of a training_set table, in the order of this source.
     channels : channel names in the order the network wants.
-    geometry, normalization : how windows become crops; the stores must have been cut with this geometry.
+    geometry : how windows become crops; the stores must have been cut with it.
+    normalization : what is to be done to the crops after that.
     plate_ranges : plate -> (lower (c,), upper (c,)) grey levels, for normalization "plate".
 
     Raises
     ------
     TrainingDataError : a plate has no store, or its store lacks a channel or was cut with another geometry.
+    ValueError : "plate" without the grey levels of a plate.
     """
 
     def __init__(
@@ -59,9 +64,10 @@ class StoreCrops:
         for store in self._stores:
             _require_geometry(store, geometry)
         self._geometry = geometry
-        self._normalization = normalization
-        self._ranges = plate_ranges or {}
+        self.normalization = normalization
+        self._ranges = self._ranges_of_plates(plate_ranges or {}, len(channels))
         self._channel_orders = [self._order(store, channels) for store in self._stores]
+        self._dtype = self._crop_type()
         self._indexes = [_Positions(store) for store in self._stores]
         self.shape = (geometry.box_size, geometry.box_size, len(channels))
 
@@ -69,13 +75,20 @@ class StoreCrops:
         return len(self._row_of)
 
     def read(self, rows: np.ndarray) -> np.ndarray:
-        """Normalised crops of some cells, (cells, box, box, channels) float32, in the order asked for."""
+        """Crops of some cells in grey levels, (cells, box, box, channels), in the order asked for.
+
+        uint8 or uint16 where crops are whole pixels, else float32.
+        """
         rows = np.asarray(rows)
-        crops = np.empty((len(rows), *self.shape), np.float32)
+        crops = np.empty((len(rows), *self.shape), self._dtype)
         for plate in np.unique(self._plate_of[rows]):
             chosen = np.flatnonzero(self._plate_of[rows] == plate)
             crops[chosen] = self._read_plate(int(plate), self._row_of[rows[chosen]])
         return crops
+
+    def ranges(self, rows: np.ndarray) -> np.ndarray | None:
+        """As CropSource."""
+        return None if self._ranges is None else self._ranges[self._plate_of[np.asarray(rows)]]
 
     def _read_plate(self, plate: int, store_rows: np.ndarray) -> np.ndarray:
         store, positions = self._stores[plate], self._indexes[plate]
@@ -85,10 +98,12 @@ class StoreCrops:
             windows = store.windows(store_rows)
         else:
             windows, planes = store.windows_and_masks(store_rows)
-        crops = resample_windows(windows[..., self._channel_orders[plate]], *where)
-        if sampling is not None:
-            crops = masked(crops, crop_masks(planes, *where, sampling))
-        return normalize_crops(crops, self._normalization, self._ranges.get(self._plates[plate]))
+        order = self._channel_orders[plate]
+        if self._geometry.sampling == "exact":
+            crops = _ordered(whole_pixels(windows, *where), order)
+        else:
+            crops = resample_windows(_ordered(windows, order), *where)
+        return crops if sampling is None else masked(crops, crop_masks(planes, *where, sampling))
 
     def masks(self, rows: np.ndarray) -> np.ndarray:
         """Which samples of some crops are the cell's own, (cells, box, box) bool; all of cells not masked."""
@@ -104,6 +119,22 @@ class StoreCrops:
                 found[chosen] = crop_masks(planes, *where, store.mask_sampling)
         return found
 
+    def _ranges_of_plates(self, ranges: Mapping[str, PlateRange], channels: int) -> np.ndarray | None:
+        """Lower and upper grey levels, float32 (plates, 2, channels); None where they are not needed."""
+        if self.normalization != "plate":
+            return None
+        missing = [plate for plate in self._plates if plate not in ranges]
+        if missing:
+            raise ValueError(f"Expected grey levels of every plate. Received none of {', '.join(missing)}.")
+        found = [np.stack(ranges[plate]) for plate in self._plates]
+        return np.asarray(found, np.float32).reshape(len(self._plates), 2, channels)
+
+    def _crop_type(self) -> np.dtype:
+        """One type for the crops of all stores: a compiled step is made for a type."""
+        if self._geometry.sampling != "exact" or not self._stores:
+            return np.dtype(np.float32)
+        return np.result_type(*(store.dtype for store in self._stores))
+
     @staticmethod
     def _order(store: CropStore, channels: Sequence[str]) -> list[int]:
         absent = [name for name in channels if name not in store.channels]
@@ -114,6 +145,14 @@ class StoreCrops:
                 remedy="materialize the single_cells asset of this plate again",
             )
         return [store.channels.index(name) for name in channels]
+
+
+def _ordered(crops: np.ndarray, order: list[int]) -> np.ndarray:
+    """The channels `order` of crops (cells, rows, cols, channels); not copied where these are all."""
+    if order == list(range(crops.shape[-1])):
+        return crops
+    # Indexing would lay the channels one behind the other in memory, and all that follows would be slower.
+    return np.take(crops, order, axis=-1)
 
 
 def _require_geometry(store: CropStore, geometry: CropGeometry) -> None:

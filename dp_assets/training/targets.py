@@ -69,7 +69,11 @@ class SoftTargets:
 
 
 class CropTargets:
-    """The crops themselves, for networks that reconstruct them."""
+    """The crops themselves, as they are in their source, for networks that reconstruct them.
+
+    What the network made is compared with what it saw (`TrainingModel`): these crops, normalised and
+    augmented.
+    """
 
     def of(self, rows: np.ndarray, crops: np.ndarray) -> Target:  # noqa: ARG002
         """The crops of the batch."""

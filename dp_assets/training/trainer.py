@@ -126,6 +126,7 @@ def _trainee(
         heads=lesson.heads,
         goal=lesson.goal,
         shape=lesson.training.crops.shape,
+        normalization=lesson.training.crops.normalization,
         dtype_policy=dtype_policy,
         xla=xla,
         published_weights=fresh and start_from is None,

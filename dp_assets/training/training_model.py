@@ -1,10 +1,12 @@
-"""The model that is fitted: the network with the augmentation before it, and what is compared with what."""
+"""The model that is fitted: normalisation, augmentation and the network, and what is compared with what."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import keras
 
+from dp_assets.imaging.normalization import Normalization
+from dp_assets.networks.crop_normalization import CropNormalization
 from dp_assets.training.targets import Goal
 
 Tensor = Any
@@ -56,14 +58,33 @@ class TrainingModel(keras.Model):
 
 
 def training_model(
-    network: keras.Model, augmentation: keras.layers.Layer | None, goal: Goal
+    network: keras.Model, normalization: Normalization, augmentation: keras.layers.Layer | None, goal: Goal
 ) -> TrainingModel:
-    """The network with the augmentation, active in training only, before it; not compiled.
+    """Normalisation, augmentation (active in training only) and the network in one model; not compiled.
 
-    Outputs of several heads are named `head_0`, `head_1`, ..., whatever their layers are called.
+    Parameters
+    ----------
+    network : from normalised crops (cells, rows, cols, channels).
+    normalization : what is to be done to the crops of the batches.
+    augmentation : from normalised crops to such; None for none.
+    goal : what the network learns.
+
+    Returns
+    -------
+    A model of crops (cells, rows, cols, channels) in grey levels of any number type, which become float32 on
+    the device. With normalization "plate" it takes (crops, ranges (cells, 2, channels)). Outputs of several
+    heads are named `head_0`, `head_1`, ..., whatever their layers are called.
     """
+    # Keras takes inputs of other types too and casts them inside the step, after they came to the device.
     inputs = keras.Input(network.input_shape[1:], dtype="float32", name="crops")
-    crops = inputs if augmentation is None else augmentation(inputs)
+    normalize = CropNormalization(normalization, name="normalization")
+    if normalization == "plate":
+        ranges = keras.Input((2, network.input_shape[-1]), dtype="float32", name="ranges")
+        crops, inputs = normalize(inputs, ranges), (inputs, ranges)
+    else:
+        crops = normalize(inputs)
+    if augmentation is not None:
+        crops = augmentation(crops)
     made = network(crops)
     outputs = made
     if goal is Goal.RECONSTRUCTION:

@@ -20,6 +20,7 @@ from dp_assets.storage.crop_store import CropStore
 from dp_assets.storage.folders import publish_folder
 from dp_assets.storage.image_codecs import encode_png
 from dp_assets.storage.work import WorkFolder
+from dp_assets.training.normalized_crops import normalized
 from dp_assets.training.store_crops import StoreCrops
 from dp_assets_tests.golden_stages import golden_plate
 from dp_assets_tests.interchange.made_crops import CHANNELS, PLATE, labels_of, made_plate, store_of
@@ -79,7 +80,7 @@ def test_training_reads_them(plate: MadePlate, dataset: Path, tmp_path: Path) ->
     geometry = CropGeometry(16, "exact", 0)
     source = StoreCrops({PLATE: store}, cells, ("Mito", "DNA"), geometry=geometry, normalization="minmax")
     strips = store.windows([5, 0, 7])[..., [2, 0]].astype(np.float32)
-    np.testing.assert_array_equal(source.read(np.arange(3)), normalize_crops(strips))
+    np.testing.assert_array_equal(normalized(source).read(np.arange(3)), normalize_crops(strips))
 
 
 def test_a_second_round_trip_changes_no_pixel(plate: MadePlate, dataset: Path, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from dp_assets.profiling.repeated_channels import RepeatedChannelExtractor
 from dp_assets.storage.checkpoint_card import card_path
 from dp_assets.storage.crop_store import CropStore
 from dp_assets.storage.tables import read_table
+from dp_assets.training.normalized_crops import normalized
 from dp_assets.training.store_crops import StoreCrops
 from dp_assets_tests.networks.published_weights import FAMILIES, published_network, write_published
 from dp_assets_tests.orchestration.conftest import PLATES
@@ -83,7 +84,7 @@ def crops(workshop: Workshop, normalization: Normalization = "minmax", grey_leve
         normalization=normalization,
         plate_ranges=grey_levels,
     )
-    return found.read(np.array(rows))
+    return normalized(found).read(np.array(rows))
 
 
 def allow_mapping(data: dict) -> None:

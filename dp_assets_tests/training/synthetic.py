@@ -14,6 +14,7 @@ from dp_assets.config.sections import (
     ValidationSettings,
 )
 from dp_assets.config.stages import TrainingSettings
+from dp_assets.imaging.normalization import Normalization
 from dp_assets.training.cells import LabelledCells
 
 BOX = 12
@@ -23,10 +24,17 @@ HEADS = (("Treatment", CLASSES),)
 
 
 class ArrayCrops:
-    """Crops in memory."""
+    """Crops in memory, normalised unless told otherwise."""
 
-    def __init__(self, crops: np.ndarray) -> None:
+    def __init__(
+        self,
+        crops: np.ndarray,
+        normalization: Normalization = "none",
+        ranges: np.ndarray | None = None,
+    ) -> None:
         self.crops = crops
+        self.normalization = normalization
+        self.ranges_of_crops = ranges
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -37,6 +45,9 @@ class ArrayCrops:
 
     def read(self, rows: np.ndarray) -> np.ndarray:
         return self.crops[rows]
+
+    def ranges(self, rows: np.ndarray) -> np.ndarray | None:
+        return None if self.ranges_of_crops is None else self.ranges_of_crops[rows]
 
 
 def labelled_cells(counts: tuple[int, ...] = (20, 14, 17), seed: int = 0) -> LabelledCells:

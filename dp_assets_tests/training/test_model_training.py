@@ -20,6 +20,7 @@ from dp_assets.training.crop_supply import StoreSupply
 from dp_assets.training.model_loading import load_trained_network
 from dp_assets.training.model_plan import TrainingPlan
 from dp_assets.training.model_training import last_scores, train_model
+from dp_assets.training.normalized_crops import normalized
 from dp_assets.training.outcome import EpochReport, TrainingOutcome
 from dp_assets.training.training_set import Partition, build_training_set
 from dp_assets_tests.made_plates import KilledError, MadePlate, options, tiny_plate
@@ -122,7 +123,7 @@ def test_training_publishing_and_going_on(plate: MadePlate, store: CropStore, tm
     publish_folder(tmp_path / "model", again)
     assert losses(tmp_path / "model")[:2] == pytest.approx(losses_before)
     assert ModelFolder.open(tmp_path / "model").card.epochs == 3
-    crops = plan.labelled(plan.training_set.cells, training=False).crops.read(np.arange(5))
+    crops = normalized(plan.labelled(plan.training_set.cells, training=False).crops).read(np.arange(5))
     probabilities = np.asarray(load_trained_network(tmp_path / "model")(crops))
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
 

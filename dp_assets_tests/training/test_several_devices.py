@@ -94,6 +94,8 @@ def test_rows_are_shared_evenly(cells: int, devices: int) -> None:
     filled = filled_up(np.ones((cells, 2, 2, 1)), devices)
     assert len(filled) % devices == 0
     assert filled.sum() == 4 * cells
+    both = filled_up((np.ones((cells, 2, 2, 1), np.uint8), np.ones((cells, 2, 1))), devices)
+    assert [(len(part), part.sum()) for part in both] == [(len(filled), 4 * cells), (len(filled), 2 * cells)]
     if devices == 1:
         assert np.array_equal(even, rows)
         assert np.array_equal(whole, rows)

@@ -21,6 +21,7 @@ from dp_assets.storage.folders import publish_folder
 from dp_assets.storage.image_sites import ImageSite
 from dp_assets.storage.images import read_image
 from dp_assets.storage.work import WorkFolder
+from dp_assets.training.normalized_crops import normalized
 from dp_assets.training.store_crops import StoreCrops
 from dp_assets_tests.golden_stages import GEOMETRY, exported, recorded_crops
 from dp_assets_tests.made_outlines import outlines_of, write_outlines
@@ -85,7 +86,7 @@ def test_crops_of_several_plates_bit_for_bit(
     chosen = rows(stores)
     assert (len(crops), crops.shape) == (11, (16, 16, len(channels)))
     order = np.array([10, 3, 3, 0, 7])
-    found = crops.read(order)
+    found = normalized(crops).read(order)
     assert (found.dtype, found.shape) == (np.float32, (5, 16, 16, len(channels)))
     for crop, number in zip(found, order, strict=True):
         plate, row = chosen[number]
@@ -116,7 +117,9 @@ def test_recorded_crops(golden: Path) -> None:
         geometry=GEOMETRY,
         normalization="minmax",
     )
-    np.testing.assert_allclose(crops.read(np.arange(19)), recorded_crops(golden), atol=2e-5, rtol=0)
+    np.testing.assert_allclose(
+        normalized(crops).read(np.arange(19)), recorded_crops(golden), atol=2e-5, rtol=0
+    )
 
 
 @pytest.mark.parametrize("masks", ["nearest", "original"])
@@ -148,6 +151,7 @@ def test_masked_crops_are_those_cut_from_images(
     direct = SiteCrops(sites, cells, geometry, (0, 1, 2), owners)
     expected = np.concatenate([direct.crops(site, 10**6) for site in sites])
     found = crops.read(np.arange(len(store)))
+    assert found.dtype == (np.uint16 if geometry.sampling == "exact" else np.float32)
     np.testing.assert_array_equal(found, expected)
     own = np.concatenate([direct.crops_and_masks(site, 10**6)[1] for site in sites])
     np.testing.assert_array_equal(crops.masks(np.arange(len(store))), own)
@@ -155,8 +159,57 @@ def test_masked_crops_are_those_cut_from_images(
     assert not own.all(axis=(1, 2)).any()
     np.testing.assert_array_equal(found.any(axis=3) & ~own, False)
     # Masked first, normalised then.
-    scaled = source({"TINY00001": store}, cells=chosen, geometry=geometry)
+    scaled = normalized(source({"TINY00001": store}, cells=chosen, geometry=geometry))
     np.testing.assert_array_equal(scaled.read(np.arange(len(store))), normalize_crops(expected))
+
+
+@pytest.fixture(scope="module")
+def exact_stores(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CropStore]:
+    """Whole-pixel crops: a plate of 8 bit and one of 16."""
+    folder = tmp_path_factory.mktemp("exact")
+    found = {}
+    for name, dtype in (("TINY00001", "uint8"), ("TINY00002", "uint16")):
+        plate = tiny_plate(folder / dtype, plates=2, wells=2, dtype=dtype).other(name)
+        plan = CropPlan(plate.sites(), CHANNELS, plate.cells(), CropGeometry(16, "exact", 3), (64, 80), dtype)
+        publish_folder(folder / name, export_crops(plan, **options(WorkFolder(folder / "w" / name)))[0])
+        found[name] = CropStore.open(folder / name)
+    return found
+
+
+@pytest.mark.parametrize("channels", [CHANNELS, ("Mito", "DNA")])
+@pytest.mark.parametrize(
+    ("plates", "dtype"),
+    [(["TINY00001"], np.uint8), (["TINY00002"], np.uint16), (["TINY00001", "TINY00002"], np.uint16)],
+)
+def test_whole_pixels_keep_the_type_of_the_stores(
+    exact_stores: dict[str, CropStore], plates: list[str], dtype: type, channels: tuple[str, ...]
+) -> None:
+    """Of several stores the larger one: also of a batch that has cells of the others only."""
+    chosen = [(plate, row) for plate in plates for row in (3, 0, 4)]
+    crops = source(
+        exact_stores, cells=cells_table(chosen), channels=channels, geometry=CropGeometry(16, "exact", 3)
+    )
+    columns = [CHANNELS.index(name) for name in channels]
+    for number, (plate, row) in enumerate(chosen):
+        found = crops.read(np.array([number]))
+        assert found.dtype == dtype
+        window = exact_stores[plate].windows([row])[0, 3:19, 3:19][..., columns]
+        np.testing.assert_array_equal(found[0], window)
+    assert found.max() > 0
+
+
+def test_grey_levels_go_along_with_their_cells(stores: dict[str, CropStore]) -> None:
+    crops = source(stores, normalization="plate", plate_ranges=RANGES)
+    order = np.array([10, 3, 3, 0, 7])
+    expected = [RANGES[rows(stores)[number][0]] for number in order]
+    found = crops.ranges(order)
+    assert found is not None
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, expected)
+    assert {plate for plate, _ in np.array(rows(stores))[order]} == set(stores)
+    assert source(stores, plate_ranges=RANGES).ranges(order) is None
+    with pytest.raises(ValueError, match="Received none of TINY00002"):
+        source(stores, normalization="plate", plate_ranges={"TINY00001": RANGES["TINY00001"]})
 
 
 def _scaled(site: ImageSite, shape: tuple[int, int], folder: Path) -> ImageSite:

@@ -314,6 +314,7 @@ def loss_of(box: int, **settings: Any) -> tuple[float, np.ndarray, np.ndarray, k
         heads=HEADS,
         goal=Goal.CLASSES,
         shape=(box, box, 2),
+        normalization="none",
         dtype_policy="float32",
         xla=False,
         published_weights=True,

@@ -23,6 +23,7 @@ def built(heads: Any = HEADS, goal: Goal = Goal.CLASSES, **settings: Any) -> Tra
         heads=heads,
         goal=goal,
         shape=(12, 12, 2),
+        normalization="none",
         dtype_policy="float32",
         xla=False,
         published_weights=True,
