@@ -34,7 +34,7 @@ def _compressed(differences: np.ndarray) -> bytes:
     values = differences.reshape(-1)
     if values.dtype.itemsize > 1:
         values = np.ascontiguousarray(values.reshape(-1, 1).view(np.uint8).T)
-    encoded = bytes(imagecodecs.zstd_encode(values, level=LEVEL))
+    encoded = bytes(imagecodecs.zstd_encode(values.tobytes(), level=LEVEL))
     return encoded + zlib.crc32(encoded).to_bytes(_CHECKSUM_BYTES, "little")
 
 
