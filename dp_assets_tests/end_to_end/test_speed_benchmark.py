@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from benchmarks import compare, performance_page
+from benchmarks import device_rates as benchmark_of_devices
 from benchmarks.speed.bare_run import WARM_UP, seconds_of_runs
 from benchmarks.speed.costs import median_mark, stage_cost, step_cost
 from benchmarks.speed.large_data_set import DataSet, Node, cores_for_gpu, estimate_rows, site_demands
@@ -291,6 +292,20 @@ def test_a_large_data_set_is_extrapolated_from_the_rates() -> None:
     assert len(headings) == len(rows[0])
     assert cores_for_gpu(made, data, node) == pytest.approx(1.6)
     assert cores_for_gpu(result(), data, node) is None
+
+
+def test_rates_of_a_device_are_measured_on_its_networks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(benchmark_of_devices, "LEAST_SECONDS", 0.01)
+    rates = benchmark_of_devices.device_rates(
+        "cnn", 1, "features", [32, 48], 2, "float32", xla=False, repeats=2
+    )
+    assert [(rate.what, rate.box, rate.batch) for rate in rates] == [
+        ("forward", 32, 2),
+        ("training", 32, 2),
+        ("forward", 48, 2),
+        ("training", 48, 2),
+    ]
+    assert all(len(rate.repetitions) == 2 and min(rate.repetitions) > 0 for rate in rates)
 
 
 def test_runs_of_nothing_are_recorded_and_timed(tmp_path: Path) -> None:
