@@ -7,6 +7,7 @@ divided by. Method: Singh et al. 2014 (J Microsc 256:231), as DeepProfiler compu
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Self
 
 import numpy as np
@@ -18,6 +19,7 @@ from dp_assets.imaging.resizing import PlaneResizer, plane_resizer
 from dp_assets.imaging.tail_percentiles import tail_percentiles
 
 _NEIGHBOURS_AT_ONCE = 2**20
+_OVERVIEW_STEP = 4
 LOWER_QUANTILE = 0.0001
 UPPER_QUANTILE = 0.9999
 FLOOR_PERCENTILE = 2.0
@@ -36,6 +38,22 @@ class SiteStatistics:
 
     thumbnail: np.ndarray
     histogram: np.ndarray
+
+
+@dataclass(frozen=True)
+class FunctionOverview:
+    """What there is to see of a plate's correction functions.
+
+    Attributes
+    ----------
+    largest : (channels,) float64, the largest factor.
+    finite : (channels,) bool, whether all factors are numbers.
+    small : (rows, cols, channels) float32, every fourth pixel along both axes.
+    """
+
+    largest: np.ndarray
+    finite: np.ndarray
+    small: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -87,6 +105,17 @@ class IlluminationFunctions:
         np.maximum(surface, floor, out=surface)
         surface /= floor
         return surface
+
+    @cached_property
+    def overview(self) -> FunctionOverview:
+        """What there is to see of the functions; computed once, one channel after the other."""
+        largest, finite, small = [], [], []
+        for channel in range(len(self.channels)):
+            surface = self.function(channel)
+            largest.append(surface.max())
+            finite.append(np.isfinite(surface).all())
+            small.append(surface[::_OVERVIEW_STEP, ::_OVERVIEW_STEP].astype(np.float32))
+        return FunctionOverview(np.array(largest), np.array(finite), np.stack(small, axis=-1))
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """All fields as plain arrays, for an .npz file that needs no pickle."""

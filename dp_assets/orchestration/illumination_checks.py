@@ -11,7 +11,6 @@ from dp_assets.imaging.illumination import IlluminationFunctions
 from dp_assets.orchestration.results import check, judged, number, picture, table
 
 ILLUMINATION_RANGE = "illumination_range"
-FIGURE_STEP = 4
 
 
 def illumination_checks(
@@ -26,9 +25,7 @@ def illumination_checks(
 
 
 def _range(rules: ChecksSettings, plate: str, functions: IlluminationFunctions) -> dg.AssetCheckResult:
-    surfaces = np.stack([functions.function(channel) for channel in functions.channels], axis=-1)
-    finite = np.isfinite(surfaces).all(axis=(0, 1))
-    largest = surfaces.max(axis=(0, 1))
+    finite, largest = functions.overview.finite, functions.overview.largest
     odd = ~finite | (largest > rules.illumination_range)
     rows = [
         {
@@ -40,8 +37,7 @@ def _range(rules: ChecksSettings, plate: str, functions: IlluminationFunctions) 
     ]
     facts: dict[str, Any] = {"channels": table(rows)}
     if odd.any() and finite.all():
-        small = surfaces[::FIGURE_STEP, ::FIGURE_STEP]
-        drawn = illumination_figure(small, functions.channels, plate)
+        drawn = illumination_figure(functions.overview.small, functions.channels, plate)
         facts["functions"] = picture(drawn, "illumination functions")
     return judged(
         rules,

@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 import dagster as dg
-import numpy as np
 import pyarrow as pa
 
 from dp_assets.config.checks import ChecksSettings
@@ -51,8 +50,6 @@ from dp_assets.storage.folders import Folder
 from dp_assets.storage.image_sites import ImageSite, SiteFailure, failures_of, sites_of_plate, usable
 from dp_assets.storage.plate_tables import image_paths
 from dp_assets.storage.published import read_arrays
-
-FIGURE_STEP = 4
 
 
 def preparation_assets(settings: PreparationSettings, rules: ChecksSettings) -> list[dg.AssetsDefinition]:
@@ -159,7 +156,7 @@ def _made(
 
 
 def _illumination_facts(functions: IlluminationFunctions, plate: str) -> Metadata:
-    surfaces = np.stack([functions.function(channel) for channel in functions.channels], axis=-1)
+    overview = functions.overview
     ranges = [
         dg.TableRecord(
             {
@@ -167,16 +164,16 @@ def _illumination_facts(functions: IlluminationFunctions, plate: str) -> Metadat
                 "mean_grey_level": round(float(functions.mean_values[number]), 2),
                 "quantile_0.0001": float(functions.lower_quantiles[number]),
                 "quantile_0.9999": float(functions.upper_quantiles[number]),
-                "largest_correction": round(float(surfaces[..., number].max()), 4),
+                "largest_correction": round(float(overview.largest[number]), 4),
             }
         )
         for number, channel in enumerate(functions.channels)
     ]
-    small = surfaces[::FIGURE_STEP, ::FIGURE_STEP]
+    drawn = illumination_figure(overview.small, functions.channels, plate)
     return {
         "sites": functions.sites,
         "channels": dg.MetadataValue.table(ranges),
-        "functions": picture(illumination_figure(small, functions.channels, plate), "illumination functions"),
+        "functions": picture(drawn, "illumination functions"),
     }
 
 
