@@ -27,6 +27,7 @@ __all__ = [
     "Sampling",
     "Shape",
     "crop_cells",
+    "crop_cells_of_planes",
     "extract_from_planes",
     "extract_windows",
     "nearest_pixels",
@@ -60,15 +61,31 @@ def crop_cells(
     LocationsError : a centre is not a finite number.
     ConfigurationError : "exact" was asked for on an image of another size than the original.
     """
+    return crop_cells_of_planes(np.moveaxis(image, -1, 0), centres, geometry, original_shape)
+
+
+def crop_cells_of_planes(
+    planes: Sequence[np.ndarray] | np.ndarray,
+    centres: np.ndarray,
+    geometry: CropGeometry,
+    original_shape: Shape,
+) -> np.ndarray:
+    """The crops that `crop_cells` makes of the planes' stack, without stacking them.
+
+    Parameters
+    ----------
+    planes : of each channel, (rows, cols), all of one size and type.
+    centres, geometry, original_shape : as for `crop_cells`, as are what is returned and what is raised.
+    """
     bare = replace(geometry, margin=0)
-    array_shape = _plane_shape(image)
+    array_shape = (planes[0].shape[0], planes[0].shape[1])
     side = window_side(bare, original_shape, array_shape)
     origins = window_origins(centres, bare, original_shape, array_shape)
-    crops = np.empty((len(centres), bare.box_size, bare.box_size, image.shape[2]), dtype=np.float32)
+    crops = np.empty((len(centres), bare.box_size, bare.box_size, len(planes)), dtype=np.float32)
     # A few cells at a time: their windows stay in the processor's cache.
     for start in range(0, len(centres), _CELLS_AT_ONCE):
         some = slice(start, start + _CELLS_AT_ONCE)
-        windows = extract_windows(image, origins[some], side)
+        windows = extract_from_planes(planes, origins[some], side)
         crops[some] = resample_windows(
             windows, origins[some], centres[some], bare, original_shape, array_shape
         )
@@ -130,7 +147,9 @@ def extract_windows(image: np.ndarray, origins: np.ndarray, side: int) -> np.nda
     return windows
 
 
-def extract_from_planes(planes: Sequence[np.ndarray], origins: np.ndarray, side: int) -> np.ndarray:
+def extract_from_planes(
+    planes: Sequence[np.ndarray] | np.ndarray, origins: np.ndarray, side: int
+) -> np.ndarray:
     """The windows that `extract_windows` cuts out of the planes' stack, without stacking them.
 
     Parameters
@@ -196,14 +215,35 @@ def resample_windows(
     _check_windows(windows, origins, (len(centres), side, side))
     box, channels = geometry.box_size, windows.shape[3]
     centres = checked_centres(centres)
-    crops = np.zeros((len(centres), box, box * channels), dtype=np.float32)
     rows = sample_places(centres, 0, geometry, original_shape, array_shape)
     cols = sample_places(centres, 1, geometry, original_shape, array_shape)
+    from dp_assets.imaging.plane_kernels import interpolated_windows
+
+    crops = np.zeros((len(centres), box, box, channels), dtype=np.float32)
     corners = np.asarray(origins, dtype=np.int64)
-    planes = windows.reshape(len(centres), side, side * channels)
-    for cell in range(len(centres)):
-        _resample_cell(planes[cell], corners[cell], rows, cols, cell, crops[cell])
-    return crops.reshape(len(centres), box, box, channels)
+    interpolated_windows(
+        np.moveaxis(windows, -1, 1),
+        *_places_in_windows(rows, corners[:, 0], side),
+        *_places_in_windows(cols, corners[:, 1], side),
+        crops,
+    )
+    return crops
+
+
+def _places_in_windows(
+    places: SamplePlaces, corners: np.ndarray, side: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Lower and upper pixel of each sample within its window, weights, and which samples are inside.
+
+    Samples inside the array have their pixels in the window; those of the others are not looked at.
+    """
+    lower, upper = (
+        np.clip(pixels - corners[:, None], 0, side - 1) for pixels in (places.lower, places.upper)
+    )
+    first = np.argmax(places.inside, axis=1)
+    # They are contiguous.
+    ends = np.stack([first, first + np.count_nonzero(places.inside, axis=1)], axis=1)
+    return lower, upper, places.weight, ends
 
 
 def whole_pixels(
@@ -286,51 +326,6 @@ def _check_windows(windows: np.ndarray, origins: np.ndarray, shape: tuple[int, i
             f"Expected windows of shape ({cells}, {side}, {side}, channels) and as many origins. "
             f"Received {windows.shape} and {len(origins)} origins."
         )
-
-
-def _resample_cell(
-    plane: np.ndarray, corner: np.ndarray, rows: SamplePlaces, cols: SamplePlaces, cell: int, crop: np.ndarray
-) -> None:
-    """Fill one crop (box, box * channels) from its window (side, side * channels): columns first, then rows.
-
-    Only samples inside the array are computed; the rest of the crop is left zero. Channels lie side by side,
-    so that every operation runs over whole rows.
-    """
-    (first_row, last_row), (first_col, last_col) = _bounds(rows.inside[cell]), _bounds(cols.inside[cell])
-    if first_row == last_row or first_col == last_col:
-        return
-    channels = crop.shape[1] // rows.lower.shape[1]
-    these_rows, these_cols = slice(first_row, last_row), slice(first_col, last_col)
-    upper_rows = rows.upper[cell, these_rows] - corner[0]
-    lower_rows = rows.lower[cell, these_rows] - corner[0]
-    start, stop = int(lower_rows[0]), int(upper_rows[-1]) + 1
-    used = plane[start:stop]
-    left = used.take(_every_channel(cols.lower[cell, these_cols] - corner[1], channels), axis=1, mode="clip")
-    right = used.take(_every_channel(cols.upper[cell, these_cols] - corner[1], channels), axis=1, mode="clip")
-    along = _interpolated(left, right, np.repeat(cols.weight[cell, these_cols], channels)[None, :])
-    crop[these_rows, first_col * channels : last_col * channels] = _interpolated(
-        along[lower_rows - start], along[upper_rows - start], rows.weight[cell, these_rows][:, None]
-    )
-
-
-def _interpolated(lower: np.ndarray, upper: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """lower + (upper - lower) * weight in float32."""
-    base = lower.astype(np.float32, copy=False)
-    step = upper.astype(np.float32, copy=False) - base
-    step *= weight
-    step += base
-    return step
-
-
-def _every_channel(columns: np.ndarray, channels: int) -> np.ndarray:
-    """Places of all channels of these columns in a row where channels lie side by side."""
-    return (columns[:, None] * channels + np.arange(channels)).ravel()
-
-
-def _bounds(inside: np.ndarray) -> tuple[int, int]:
-    """First and one past the last sample inside (they are contiguous)."""
-    places = np.flatnonzero(inside)
-    return (int(places[0]), int(places[-1]) + 1) if len(places) else (0, 0)
 
 
 def _plane_shape(image: np.ndarray) -> Shape:

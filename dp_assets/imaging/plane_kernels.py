@@ -5,15 +5,29 @@ The machine code is kept on disk, and other threads run meanwhile. Results equal
 expressions they stand for, bit for bit.
 """
 
+import logging
+from collections.abc import Callable
+from typing import Any
+
 import numba
 import numpy as np
+
+logger = logging.getLogger(__name__)
 
 _CHUNK = 256
 _ROUNDING = 2.5e-7
 """More than the relative error of a product of two numbers rounded to float32."""
 _MOST_UNSURE = 0.05
 
-_compiled = numba.njit(nogil=True, cache=True)
+
+def _compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile a loop when it is first called; for the processes to come, where there is a folder for that."""
+    try:
+        return numba.njit(nogil=True, cache=True)(loop)
+    except RuntimeError as error:
+        # Neither this package nor the user's cache can be written (NUMBA_CACHE_DIR names another folder).
+        logger.info("machine code is not kept for the next process: %s", error)
+        return numba.njit(nogil=True)(loop)
 
 
 @_compiled
@@ -152,3 +166,50 @@ def stretched_quotients(
             value = min(max(some[place] / functions[place], lower), upper)
             # In this order: the recorded images of the original are reproduced bit for bit.
             made[place] = np.uint8(np.rint((value - lower) / span * 255))
+
+
+@_compiled
+def interpolated_windows(
+    windows: np.ndarray,
+    lower_rows: np.ndarray,
+    upper_rows: np.ndarray,
+    row_weights: np.ndarray,
+    row_ends: np.ndarray,
+    lower_cols: np.ndarray,
+    upper_cols: np.ndarray,
+    col_weights: np.ndarray,
+    col_ends: np.ndarray,
+    crops: np.ndarray,
+) -> None:
+    """Crops from windows by linear interpolation in float32, along the columns and then along the rows.
+
+    Parameters
+    ----------
+    windows : (cells, channels, side, side), any number type.
+    lower_rows, upper_rows : (cells, box) int64, the pixels of the window before and after each sample.
+    row_weights : (cells, box) float32, share of the pixel after.
+    row_ends : (cells, 2) int64, the first sample that is computed and the one after the last.
+    lower_cols, upper_cols, col_weights, col_ends : the same along columns.
+    crops : (cells, box, box, channels) float32, filled where samples are computed.
+    """
+    cells, channels, side, _ = windows.shape
+    box = crops.shape[1]
+    along = np.empty((side, box), np.float32)
+    for cell in range(cells):
+        first_row, last_row = row_ends[cell]
+        first_col, last_col = col_ends[cell]
+        if first_row >= last_row or first_col >= last_col:
+            continue
+        for channel in range(channels):
+            plane = windows[cell, channel]
+            for row in range(lower_rows[cell, first_row], upper_rows[cell, last_row - 1] + 1):
+                for col in range(first_col, last_col):
+                    base = np.float32(plane[row, lower_cols[cell, col]])
+                    step = np.float32(plane[row, upper_cols[cell, col]]) - base
+                    along[row, col] = base + step * col_weights[cell, col]
+            for row in range(first_row, last_row):
+                below, above = along[lower_rows[cell, row]], along[upper_rows[cell, row]]
+                weight = row_weights[cell, row]
+                for col in range(first_col, last_col):
+                    base = below[col]
+                    crops[cell, row, col, channel] = base + (above[col] - base) * weight

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from dp_assets.imaging.cropping import CropGeometry, crop_cells, window_origins, window_side
+from dp_assets.imaging.cropping import CropGeometry, crop_cells_of_planes, window_origins, window_side
 from dp_assets.imaging.masks import PlateMasks, crop_masks, masked
 from dp_assets.imaging.plate_crops import NO_CELLS, SiteCells
 from dp_assets.storage.fingerprints import fingerprint
@@ -68,12 +68,12 @@ class SiteCrops:
         ImageFileError : as `crops`.
         """
         planes = site.planes_of_channels(maximum_pixels)
-        image = np.stack([planes[number] for number in self.channel_order], axis=-1)
+        wanted = [planes[number] for number in self.channel_order]
         centres = self.cells_of(site).centres
-        crops = crop_cells(image, centres, self.geometry, site.original_shape)
+        crops = crop_cells_of_planes(wanted, centres, self.geometry, site.original_shape)
         if self.masks is None:
             return crops, None
-        array_shape = (image.shape[0], image.shape[1])
+        array_shape = (wanted[0].shape[0], wanted[0].shape[1])
         bare = replace(self.geometry, margin=0)
         side = window_side(bare, site.original_shape, array_shape)
         origins = window_origins(centres, bare, site.original_shape, array_shape)

@@ -1,5 +1,11 @@
 """Compiled loops against the NumPy expressions that they stand for, bit for bit."""
 
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import sparse
@@ -88,6 +94,34 @@ def test_compression_is_that_of_the_divided_image(kind: str, stretch: str) -> No
     assert (found.vmin, found.vmax) == (vmin, vmax)
     expected = np.rint((np.clip(corrected, vmin, vmax) - vmin) / (vmax - vmin) * 255)
     np.testing.assert_array_equal(found.pixels, expected if vmin < vmax else 0)
+
+
+def test_loops_are_compiled_where_nothing_can_be_kept(tmp_path: Path) -> None:
+    # Neither beside the module nor in the user's cache: files lie where the folders would.
+    shutil.copy(plane_kernels.__file__, tmp_path / "plane_kernels.py")
+    (tmp_path / "__pycache__").touch()
+    (tmp_path / "file").touch()
+    program = (
+        "import logging, numpy; logging.basicConfig(level='INFO'); import plane_kernels; "
+        "print(plane_kernels.counts_of_8_bits(numpy.array([3, 3, 5], numpy.uint8)).nonzero()[0].tolist())"
+    )
+    places = {
+        "PYTHONPATH": str(tmp_path),
+        "HOME": str(tmp_path / "file"),
+        "XDG_CACHE_HOME": str(tmp_path / "file"),
+    }
+    environment = {**os.environ, **places}
+    environment.pop("NUMBA_CACHE_DIR", None)
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == "[3, 5]"
+    assert "not kept for the next process" in done.stderr
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
