@@ -90,6 +90,11 @@ def site_demands(result: Result, data: DataSet, node: Node) -> list[SiteDemand]:
     return found
 
 
+def _window_side(box: int) -> int:
+    """Side of a stored window: the box, the usual margin of an eighth, and a pixel before and after."""
+    return box + 2 * (box // 8) + 2
+
+
 def estimate_rows(
     result: Result, nodes: tuple[int, ...] = (1, 100), data: DataSet | None = None, node: Node | None = None
 ) -> Rows:

@@ -61,6 +61,7 @@ def crop_cells(
     LocationsError : a centre is not a finite number.
     ConfigurationError : "exact" was asked for on an image of another size than the original.
     """
+    _plane_shape(image)
     return crop_cells_of_planes(np.moveaxis(image, -1, 0), centres, geometry, original_shape)
 
 
@@ -77,6 +78,8 @@ def crop_cells_of_planes(
     planes : of each channel, (rows, cols), all of one size and type.
     centres, geometry, original_shape : as for `crop_cells`, as are what is returned and what is raised.
     """
+    if planes[0].ndim != 2:
+        raise ValueError(f"Expected planes (rows, cols). Received shape {planes[0].shape}.")
     bare = replace(geometry, margin=0)
     array_shape = (planes[0].shape[0], planes[0].shape[1])
     side = window_side(bare, original_shape, array_shape)
@@ -217,12 +220,14 @@ def resample_windows(
     centres = checked_centres(centres)
     rows = sample_places(centres, 0, geometry, original_shape, array_shape)
     cols = sample_places(centres, 1, geometry, original_shape, array_shape)
-    from dp_assets.imaging.plane_kernels import interpolated_windows
+    from dp_assets.imaging.crop_kernels import interpolated_windows
 
+    if windows.dtype not in (np.uint8, np.uint16):
+        windows = windows.astype(np.float32, copy=False)
     crops = np.zeros((len(centres), box, box, channels), dtype=np.float32)
     corners = np.asarray(origins, dtype=np.int64)
     interpolated_windows(
-        np.moveaxis(windows, -1, 1),
+        np.ascontiguousarray(np.moveaxis(windows, -1, 1)),
         *_places_in_windows(rows, corners[:, 0], side),
         *_places_in_windows(cols, corners[:, 1], side),
         crops,

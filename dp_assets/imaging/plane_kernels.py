@@ -1,36 +1,23 @@
 """Loops over the pixels of planes, compiled by Numba: for what NumPy needs several passes and copies.
 
-Import this module where a loop is used, not on top: it loads the compiler, which most processes do not need.
-The machine code is kept on disk, and other threads run meanwhile. Results equal those of the NumPy
+Import this module where a loop is used, not on top (`compiled_loops`). Results equal those of the NumPy
 expressions they stand for, bit for bit.
 """
 
-import logging
-from collections.abc import Callable
-from typing import Any
-
-import numba
 import numpy as np
 
-logger = logging.getLogger(__name__)
+from dp_assets.imaging.compiled_loops import compiled, read_only
 
 _CHUNK = 256
 _ROUNDING = 2.5e-7
 """More than the relative error of a product of two numbers rounded to float32."""
 _MOST_UNSURE = 0.05
+_PIXELS = ("uint8", "uint16")
+_FUNCTION = (read_only("float64"), read_only("float32"))
+_MATRIX = f"{read_only('int32')}, {read_only('int32')}, {read_only('float64')}"
 
 
-def _compiled(loop: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile a loop when it is first called; for the processes to come, where there is a folder for that."""
-    try:
-        return numba.njit(nogil=True, cache=True)(loop)
-    except RuntimeError as error:
-        # Neither this package nor the user's cache can be written (NUMBA_CACHE_DIR names another folder).
-        logger.info("machine code is not kept for the next process: %s", error)
-        return numba.njit(nogil=True)(loop)
-
-
-@_compiled
+@compiled(f"void({read_only(kind, 2)}, {_MATRIX}, float64[:, ::1])" for kind in (*_PIXELS, "float64"))
 def weighted_rows(
     plane: np.ndarray, starts: np.ndarray, places: np.ndarray, weights: np.ndarray, sums: np.ndarray
 ) -> None:
@@ -38,8 +25,8 @@ def weighted_rows(
 
     Parameters
     ----------
-    plane : (rows, cols), any number type.
-    starts, places, weights : the matrix in compressed rows (`indptr`, `indices`, `data`).
+    plane : (rows, cols) uint8, uint16 or float64.
+    starts, places, weights : the matrix in compressed rows: `indptr` and `indices` int32, `data` float64.
     sums : (new rows, cols) float64, filled.
     """
     for row in range(len(starts) - 1):
@@ -51,7 +38,7 @@ def weighted_rows(
                 sums[row, col] += weight * source[col]
 
 
-@_compiled
+@compiled([f"int64[::1]({read_only('uint16')})"])
 def counts_of_16_bits(values: np.ndarray) -> np.ndarray:
     """How often each value occurs: uint16 (n,) to int64 (65536,)."""
     # Two tables: neighbours are often equal, and a counter that was just written is slow to read.
@@ -65,7 +52,7 @@ def counts_of_16_bits(values: np.ndarray) -> np.ndarray:
     return counts[0].astype(np.int64) + counts[1]
 
 
-@_compiled
+@compiled([f"int64[::1]({read_only('uint8')})"])
 def counts_of_8_bits(values: np.ndarray) -> np.ndarray:
     """How often each value occurs: uint8 (n,) to int64 (256,)."""
     counts = np.zeros((4, 256), np.uint32)
@@ -80,7 +67,10 @@ def counts_of_8_bits(values: np.ndarray) -> np.ndarray:
     return counts[0].astype(np.int64) + counts[1] + counts[2] + counts[3]
 
 
-@_compiled
+@compiled(
+    f"UniTuple(float64[::1], 2)({', '.join((read_only(kind), *_FUNCTION))}, float64, float64)"
+    for kind in _PIXELS
+)
 def quotients_beyond(
     pixels: np.ndarray, divisors: np.ndarray, reciprocals: np.ndarray, low: float, high: float
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -123,7 +113,9 @@ def quotients_beyond(
     return below[:count_below].copy(), above[:count_above].copy()
 
 
-@_compiled
+@compiled(
+    f"void({', '.join((read_only(kind), *_FUNCTION))}, float64, float64, uint8[::1])" for kind in _PIXELS
+)
 def stretched_quotients(
     pixels: np.ndarray,
     divisors: np.ndarray,
@@ -166,50 +158,3 @@ def stretched_quotients(
             value = min(max(some[place] / functions[place], lower), upper)
             # In this order: the recorded images of the original are reproduced bit for bit.
             made[place] = np.uint8(np.rint((value - lower) / span * 255))
-
-
-@_compiled
-def interpolated_windows(
-    windows: np.ndarray,
-    lower_rows: np.ndarray,
-    upper_rows: np.ndarray,
-    row_weights: np.ndarray,
-    row_ends: np.ndarray,
-    lower_cols: np.ndarray,
-    upper_cols: np.ndarray,
-    col_weights: np.ndarray,
-    col_ends: np.ndarray,
-    crops: np.ndarray,
-) -> None:
-    """Crops from windows by linear interpolation in float32, along the columns and then along the rows.
-
-    Parameters
-    ----------
-    windows : (cells, channels, side, side), any number type.
-    lower_rows, upper_rows : (cells, box) int64, the pixels of the window before and after each sample.
-    row_weights : (cells, box) float32, share of the pixel after.
-    row_ends : (cells, 2) int64, the first sample that is computed and the one after the last.
-    lower_cols, upper_cols, col_weights, col_ends : the same along columns.
-    crops : (cells, box, box, channels) float32, filled where samples are computed.
-    """
-    cells, channels, side, _ = windows.shape
-    box = crops.shape[1]
-    along = np.empty((side, box), np.float32)
-    for cell in range(cells):
-        first_row, last_row = row_ends[cell]
-        first_col, last_col = col_ends[cell]
-        if first_row >= last_row or first_col >= last_col:
-            continue
-        for channel in range(channels):
-            plane = windows[cell, channel]
-            for row in range(lower_rows[cell, first_row], upper_rows[cell, last_row - 1] + 1):
-                for col in range(first_col, last_col):
-                    base = np.float32(plane[row, lower_cols[cell, col]])
-                    step = np.float32(plane[row, upper_cols[cell, col]]) - base
-                    along[row, col] = base + step * col_weights[cell, col]
-            for row in range(first_row, last_row):
-                below, above = along[lower_rows[cell, row]], along[upper_rows[cell, row]]
-                weight = row_weights[cell, row]
-                for col in range(first_col, last_col):
-                    base = below[col]
-                    crops[cell, row, col, channel] = base + (above[col] - base) * weight

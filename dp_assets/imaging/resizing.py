@@ -39,11 +39,14 @@ class PlaneResizer:
 
 
 def _weighted(matrix: sparse.csr_array, plane: np.ndarray) -> np.ndarray:
-    """The matrix times the plane, float64, as scipy gives it but without a float64 copy of the plane."""
+    """The matrix times the plane, float64, without a float64 copy of the plane."""
     from dp_assets.imaging.plane_kernels import weighted_rows
 
     sums = np.empty((matrix.shape[0], plane.shape[1]))
-    weighted_rows(np.ascontiguousarray(plane), matrix.indptr, matrix.indices, matrix.data, sums)
+    if plane.dtype not in (np.uint8, np.uint16):
+        plane = plane.astype(np.float64, copy=False)
+    starts, places = (numbers.astype(np.int32, copy=False) for numbers in (matrix.indptr, matrix.indices))
+    weighted_rows(np.ascontiguousarray(plane), starts, places, matrix.data, sums)
     return sums
 
 

@@ -125,12 +125,12 @@ class _Search:
         plate = context.partition_key
         theirs = self._inputs(inputs)
         plan = feature_plan(self.other, settings, plate, theirs, self.project, self.accelerator)
-        shared = [site.key for site in same_crops(self.plan, plan, sites)]
+        shared = {site.key for site in same_crops(self.plan, plan, sites)}
         stored = StoredTable(self.project.path(tuple(self.key.path), plate, ".parquet"))
         forced = is_forced(context, self.key)
         if not shared or (not forced and published_fingerprint(stored.path) == plan.fingerprint):
             return None
-        units = {site.key: plan.site_fingerprint(site) for site in plan.sites if site.key in set(shared)}
+        units = {site.key: plan.site_fingerprint(site) for site in plan.sites if site.key in shared}
         work = WorkFolder(self.project.layout.work_folder(tuple(self.key.path), plate))
         with ExitStack() as lock:
             lock.enter_context(work.locked(waiting=False))

@@ -2,6 +2,9 @@
 
 import difflib
 import logging
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import keras
 import numpy as np
@@ -75,6 +78,8 @@ class FeatureExtractor:
         self.dimension: int = int(self._network.output_shape[-1])
         self.calls_at_once = 2 if keras.backend.backend() == "tensorflow" else 1
         self._at_once = batch_size
+        self._most_inside, self._inside = self.calls_at_once, 0
+        self._door = threading.Condition()
         # Before threads share it.
         self._network.make_predict_function()
 
@@ -105,12 +110,14 @@ class FeatureExtractor:
         while start < len(crops):
             size = self._at_once
             batch = crops[start : start + size]
+            alone = False
             try:
-                found = self._network.predict_on_batch(self._filled(batch, size))
+                with self._admitted() as alone:
+                    found = self._network.predict_on_batch(self._filled(batch, size))
             except Exception as error:
                 if not out_of_memory(error):
                     raise
-                self._take_fewer(size, error)
+                self._take_less(size, alone, error)
                 continue
             features[start : start + len(batch)] = found[: len(batch)]
             start += len(batch)
@@ -124,8 +131,26 @@ class FeatureExtractor:
         filled[: len(batch)] = batch
         return filled
 
-    def _take_fewer(self, size: int, error: Exception) -> None:
-        """Half as many crops at once from now on. ModelError when a single one is too many."""
+    @contextmanager
+    def _admitted(self) -> Iterator[bool]:
+        """Wait until there is a place in the network; whether it is the only one."""
+        with self._door:
+            self._door.wait_for(lambda: self._inside < self._most_inside)
+            self._inside += 1
+            alone = self._most_inside == 1
+        try:
+            yield alone
+        finally:
+            with self._door:
+                self._inside -= 1
+                self._door.notify_all()
+
+    def _take_less(self, size: int, alone: bool, error: Exception) -> None:
+        """One batch at a time from now on, then half as many crops. ModelError when one crop is too many."""
+        if not alone:
+            self._most_inside = 1
+            logger.warning("two batches do not fit into the device's memory; going on with one at a time")
+            return
         if size == 1:
             raise ModelError(
                 "the device's memory does not hold the network and one crop",
@@ -135,10 +160,10 @@ class FeatureExtractor:
         # Another thread may have halved it already.
         self._at_once = min(self._at_once, size // 2)
         logger.warning(
-            "%d crops at once do not fit into the device's memory; going on with %d. A profile.batch_size of "
-            "%d saves the attempt.",
+            "%d crops at once do not fit into the device's memory; going on with %d. The last digits of "
+            "features may depend on that. A smaller profile.batch_size fits at once, but makes all features "
+            "again.",
             size,
-            self._at_once,
             self._at_once,
         )
 

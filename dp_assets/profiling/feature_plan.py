@@ -11,7 +11,7 @@ from dp_assets.imaging.site_crops import SiteCrops
 from dp_assets.storage.fingerprints import fingerprint
 from dp_assets.storage.image_sites import ImageSite, usable
 
-VERSION = "1"
+VERSION = "2"
 
 
 @dataclass(frozen=True)

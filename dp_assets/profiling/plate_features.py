@@ -214,7 +214,7 @@ def _group_table(
     schema: pa.Schema,
 ) -> pa.Table:
     features = np.concatenate(
-        [np.load(work.file(parts[site.key], DATA), allow_pickle=False) for site in sites]
+        [np.load(io.BytesIO(work.content(parts[site.key], DATA)), allow_pickle=False) for site in sites]
     )
     identity = [
         [site.plate for site in sites for _ in plan.cells_of(site).names],

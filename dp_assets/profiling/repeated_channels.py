@@ -10,7 +10,7 @@ from dp_assets.profiling.network_input import grey_images
 class RepeatedChannelExtractor:
     """The features of every channel by itself, side by side in the order of the channels.
 
-    At any time one batch of one channel is in the network.
+    A call has one batch of one channel in the network at any time.
 
     Attributes
     ----------

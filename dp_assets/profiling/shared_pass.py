@@ -8,7 +8,8 @@ companion ends its part and nothing else.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from queue import Queue
+from queue import Empty, Queue
+from threading import Event
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,13 @@ SITES_WAITING = 4
 """Sites that may wait for a companion; then the pass waits for it."""
 
 SharedCrops = tuple[np.ndarray | None, ...]
-"""The crops of one site for each taker, (cells, box, box, channels) float32; None for one that needs none."""
+"""The crops of one site for each taker, (cells, box, box, channels) float32; None for one that needs none.
+
+They are normalised for the experiment whose pass it is, and for those that normalise alike; others take them
+in source grey levels.
+"""
+
+SECONDS_BETWEEN_LOOKS = 0.1
 
 
 @dataclass(frozen=True)
@@ -73,26 +80,22 @@ def same_crops(plan: FeaturePlan, other: FeaturePlan, sites: Iterable[ImageSite]
 
 
 def shared_crops(takers: Sequence[Taker], site: ImageSite, maximum_pixels: int) -> SharedCrops:
-    """The crops of a site for all takers, cut once; normalised once for those that normalise alike.
+    """The crops of a site for all takers, the one whose pass it is first; cut once and normalised once.
 
     Raises
     ------
     ImageFileError, LocationsError : as `SiteCrops.crops`.
     """
-    raw = takers[0].plan.source.crops(site, maximum_pixels)
-    found: list[np.ndarray | None] = []
-    for number, taker in enumerate(takers):
-        if site.key not in taker.units:
-            found.append(None)
-            continue
-        alike = (
-            crops
-            for other, crops in zip(takers[:number], found, strict=True)
-            if crops is not None and other.plan.normalizes_like(taker.plan)
-        )
-        known = next(alike, None)
-        found.append(taker.plan.normalized(raw) if known is None else known)
-    return tuple(found)
+    own, *others = takers
+    raw = own.plan.source.crops(site, maximum_pixels)
+    crops = own.plan.normalized(raw)
+    return (
+        crops,
+        *(
+            (crops if other.plan.normalizes_like(own.plan) else raw) if site.key in other.units else None
+            for other in others
+        ),
+    )
 
 
 def one_pass(
@@ -112,23 +115,21 @@ def one_pass(
         here, as is what `crops_by_site` raises; companions then finish what they have been handed.
     """
     queues: list[Queue] = [Queue(SITES_WAITING) for _ in companions]
+    ended = Event()
     with ThreadPoolExecutor(max_workers=max(1, len(companions))) as pool:
         parts = [
-            pool.submit(_come_along, companion, queue, keep_features)
+            pool.submit(_come_along, companion, own, _drawn(queue, ended), keep_features)
             for companion, queue in zip(companions, queues, strict=True)
         ]
         try:
             keep_features(own, _handed_out(crops_by_site, queues))
         finally:
-            for queue in queues:
-                queue.put(_END)
-    for companion, part in zip(companions, parts, strict=True):
-        error = part.result()
-        if error is not None:
-            companion.give_up(error)
-
-
-_END = object()
+            # Nothing that waits: an interrupt here must not leave companions without an end.
+            ended.set()
+            for companion, part in zip(companions, parts, strict=True):
+                error = part.result()
+                if error is not None:
+                    companion.give_up(error)
 
 
 def _handed_out(
@@ -143,15 +144,27 @@ def _handed_out(
             yield site, own
 
 
+def _drawn(queue: Queue, ended: Event) -> Iterator[tuple[ImageSite, np.ndarray]]:
+    """What is put into the queue, until the pass has ended and it is empty."""
+    while True:
+        try:
+            yield queue.get(timeout=SECONDS_BETWEEN_LOOKS)
+        except Empty:
+            if ended.is_set():
+                return
+
+
 def _come_along(
     companion: Companion,
-    queue: Queue,
+    own: Taker,
+    crops: Iterator[tuple[ImageSite, np.ndarray]],
     keep_features: KeepFeatures,
 ) -> Exception | None:
-    """A companion's part; what went wrong in it. The queue is emptied in any case, so that nobody waits."""
-    crops = iter(queue.get, _END)
+    """A companion's part; what went wrong in it. All crops are drawn in any case, so that nobody waits."""
+    alike = companion.plan.normalizes_like(own.plan)
+    normalized = ((site, some if alike else companion.plan.normalized(some)) for site, some in crops)
     try:
-        keep_features(companion, crops)
+        keep_features(companion, normalized)
     except Exception as error:
         exhaust(crops)
         return error

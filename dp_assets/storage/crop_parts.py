@@ -76,7 +76,7 @@ def assemble_store(folder: Path, work: WorkFolder, units: Iterable[str], *, mask
     offset = 0
     with (folder / WINDOWS).open("wb") as sink:
         for unit in units:
-            data = work.file(unit, DATA).read_bytes()
+            data = work.content(unit, DATA)
             indexes.append(_index_of(work.facts(unit), offset, masked=masked))
             sink.write(data)
             offset += len(data)

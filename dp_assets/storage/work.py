@@ -146,6 +146,18 @@ class WorkFolder:
         """Those of the units that are there and whole; their files are read by threads."""
         return {unit for unit, whole in read_ahead(units, self.finished, workers=workers) if whole}
 
+    def content(self, unit: str, ending: str) -> bytes:
+        """A file of a finished unit. Raises StoreError when it is not what the record says."""
+        length, digest = self._known(unit)["files"][ending]
+        path = self.file(unit, ending)
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise _damaged(path) from error
+        if len(data) != length or fingerprint_bytes(data) != digest:
+            raise _damaged(path)
+        return data
+
     def facts(self, unit: str) -> Any:
         """The facts of a finished unit. Raises StoreError when it is damaged or not there."""
         return self._known(unit)["facts"]
@@ -190,17 +202,21 @@ class WorkFolder:
     def _known(self, unit: str) -> dict[str, Any]:
         record = self._read_record(unit)
         if record is None:
-            raise StoreError(
-                "finished work was damaged or removed while the run was using it",
-                where=str(self.file(unit, RECORD)),
-                remedy="start the run again; it makes again what is missing",
-            )
+            raise _damaged(self.file(unit, RECORD))
         return record
 
     def _sweep(self) -> None:
         """Remove what a killed run left half written."""
         for path in self._parts.glob(f".*{TEMPORARY_MARK}"):
             remove(path)
+
+
+def _damaged(path: Path) -> StoreError:
+    return StoreError(
+        "finished work was damaged or removed while the run was using it",
+        where=str(path),
+        remedy="start the run again; it makes again what is missing",
+    )
 
 
 def _put(path: Path, data: bytes) -> None:

@@ -94,7 +94,7 @@ def assemble(
     network = _network(settings, heads, shape, dtype_policy, imagenet_weights, published_weights)
     augments = wanted.augmentations or always_augments(wanted.name)
     augmentation = augmentation_pipeline(wanted.seed) if augments else None
-    model = training_model(network, normalization, augmentation, goal)
+    model = training_model(network, shape, normalization, augmentation, goal)
     optimizer = optimizer_for(wanted.name, wanted.params.learning_rate)
     if dtype_policy == "mixed_float16":
         # Keras does this by itself only when the outermost model has the policy; ours is set layer by layer.

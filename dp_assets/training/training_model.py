@@ -58,13 +58,18 @@ class TrainingModel(keras.Model):
 
 
 def training_model(
-    network: keras.Model, normalization: Normalization, augmentation: keras.layers.Layer | None, goal: Goal
+    network: keras.Model,
+    shape: tuple[int, int, int],
+    normalization: Normalization,
+    augmentation: keras.layers.Layer | None,
+    goal: Goal,
 ) -> TrainingModel:
     """Normalisation, augmentation (active in training only) and the network in one model; not compiled.
 
     Parameters
     ----------
     network : from normalised crops (cells, rows, cols, channels).
+    shape : (rows, cols, channels) of the crops; a network may take any size.
     normalization : what is to be done to the crops of the batches.
     augmentation : from normalised crops to such; None for none.
     goal : what the network learns.
@@ -76,10 +81,10 @@ def training_model(
     heads are named `head_0`, `head_1`, ..., whatever their layers are called.
     """
     # Keras takes inputs of other types too and casts them inside the step, after they came to the device.
-    inputs = keras.Input(network.input_shape[1:], dtype="float32", name="crops")
+    inputs = keras.Input(shape, dtype="float32", name="crops")
     normalize = CropNormalization(normalization, name="normalization")
     if normalization == "plate":
-        ranges = keras.Input((2, network.input_shape[-1]), dtype="float32", name="ranges")
+        ranges = keras.Input((2, shape[-1]), dtype="float32", name="ranges")
         crops, inputs = normalize(inputs, ranges), (inputs, ranges)
     else:
         crops = normalize(inputs)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from dp_assets.imaging import plane_kernels
+from dp_assets.imaging import compiled_loops, plane_kernels
 from dp_assets.imaging.compression import compress_channel, reciprocal_of
 from dp_assets.imaging.grey_level_counts import grey_level_counts
 
@@ -98,11 +98,15 @@ def test_compression_is_that_of_the_divided_image(kind: str, stretch: str) -> No
 
 def test_loops_are_compiled_where_nothing_can_be_kept(tmp_path: Path) -> None:
     # Neither beside the module nor in the user's cache: files lie where the folders would.
-    shutil.copy(plane_kernels.__file__, tmp_path / "plane_kernels.py")
-    (tmp_path / "__pycache__").touch()
+    package = tmp_path / "dp_assets" / "imaging"
+    package.mkdir(parents=True)
+    for module in (plane_kernels, compiled_loops):
+        shutil.copy(str(module.__file__), package)
+    (package / "__pycache__").touch()
     (tmp_path / "file").touch()
     program = (
-        "import logging, numpy; logging.basicConfig(level='INFO'); import plane_kernels; "
+        "import logging, numpy; logging.basicConfig(level='INFO'); "
+        "from dp_assets.imaging import plane_kernels; "
         "print(plane_kernels.counts_of_8_bits(numpy.array([3, 3, 5], numpy.uint8)).nonzero()[0].tolist())"
     )
     places = {

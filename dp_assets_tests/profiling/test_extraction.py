@@ -1,5 +1,8 @@
 """Feature extraction: layers, pooling, padding, independence of cells, and the recorded features."""
 
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -131,3 +134,67 @@ def test_recorded_features_are_reproduced(golden: Path, layer: str) -> None:
     np.testing.assert_allclose(features, recorded[layer], atol=1e-4)
     saved = np.load(golden / "features" / ("pool5.npz" if layer == "pool5" else "block6a_activation.npz"))
     np.testing.assert_allclose(features, saved["SYN00001_A02_1"], atol=1e-4)
+
+
+class SmallDevice:
+    """In place of a compiled network: full above so many crops, or when two batches are in it at once."""
+
+    def __init__(self, network: keras.Model, room: int, batches: int) -> None:
+        self._network, self._room, self._batches = network, room, batches
+        self._lock, self._inside = threading.Lock(), 0
+        self.sizes: list[int] = []
+
+    def predict_on_batch(self, crops: np.ndarray) -> np.ndarray:
+        with self._lock:
+            self._inside += 1
+            is_full = len(crops) > self._room or self._inside > self._batches
+        try:
+            if is_full:
+                raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 12345 bytes.")
+            time.sleep(0.02)
+            with self._lock:
+                self.sizes.append(len(crops))
+                return np.asarray(self._network.predict_on_batch(crops))
+        finally:
+            with self._lock:
+                self._inside -= 1
+
+
+def test_what_a_device_does_not_hold_goes_in_smaller_batches(
+    network: keras.Model, caplog: pytest.LogCaptureFixture
+) -> None:
+    extract, crops = FeatureExtractor(network, "features", batch_size=8), crops_of(19)
+    expected = extract(crops)
+    extract._network = device = SmallDevice(extract._network, room=2, batches=1)
+    np.testing.assert_allclose(extract(crops), expected, rtol=1e-5)
+    assert set(device.sizes) == {2}
+    assert len(device.sizes) == 10
+    assert ("one at a time" in caplog.text) == (extract.calls_at_once > 1)
+    assert "4 crops at once do not fit" in caplog.text
+    extract._network = SmallDevice(extract._network, room=0, batches=1)
+    with pytest.raises(ModelError, match="memory does not hold"):
+        extract(crops)
+
+
+def test_two_batches_that_do_not_fit_together_go_one_after_the_other(network: keras.Model) -> None:
+    extract, crops = FeatureExtractor(network, "features", batch_size=4), crops_of(4)
+    expected = extract(crops)
+    if extract.calls_at_once < 2:
+        pytest.skip("this backend takes one batch at a time")
+    extract._network = device = SmallDevice(extract._network, room=4, batches=1)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: extract(crops), range(8)))
+    for features in found:
+        np.testing.assert_array_equal(features, expected)
+    assert set(device.sizes) == {4}
+
+
+def test_other_errors_of_a_network_are_raised(network: keras.Model) -> None:
+    class Broken:
+        def predict_on_batch(self, crops: np.ndarray) -> np.ndarray:
+            raise RuntimeError(f"no {len(crops)} crops today")
+
+    extract = FeatureExtractor(network, "features", batch_size=4)
+    extract._network = Broken()
+    with pytest.raises(RuntimeError, match="no 4 crops today"):
+        extract(crops_of(4))

@@ -1,5 +1,6 @@
 """Features of plates: the recorded ones, cell by cell in place, resumed or not."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -112,6 +113,24 @@ def expected_rows(plan: FeaturePlan, extractor: Callable[[np.ndarray], np.ndarra
 
 def rows_of(table: StoredTable) -> list[tuple]:
     return [tuple(row.values()) for row in table.read().to_pylist()]
+
+
+class Overtaken(Moments):
+    """Several calls at once, of which the later ones end first."""
+
+    calls_at_once = 3
+
+    def __call__(self, crops: np.ndarray) -> np.ndarray:
+        number = len(self.calls)
+        found = super().__call__(crops)
+        time.sleep(0.03 if number % 3 == 0 else 0)
+        return found
+
+
+def test_batches_that_end_in_another_order_stay_in_place(plate: MadePlate, tmp_path: Path) -> None:
+    plan = plan_of(plate)
+    table = written(extract(plan, tmp_path / "w", Overtaken())[0], tmp_path / "t.parquet")
+    assert rows_of(table) == expected_rows(plan, Moments())
 
 
 @pytest.mark.parametrize("workers", [1, 3])

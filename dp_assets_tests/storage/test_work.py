@@ -271,3 +271,16 @@ def test_a_full_disk_is_named_and_leaves_nothing(tmp_path: Path, monkeypatch: py
     with pytest.raises(OSError, match=r"No space left on device.*a\.bin"):
         WorkFolder(tmp_path).keep("a", {".bin": b"content"}, forced=False)
     assert not list((tmp_path / "parts").iterdir())
+
+
+@pytest.mark.parametrize("damage", [b"CONTENT", b"conten", None])
+def test_content_that_changed_while_a_run_uses_it_is_noticed(tmp_path: Path, damage: bytes | None) -> None:
+    work = WorkFolder(tmp_path)
+    work.keep("a", {".bin": b"content"}, forced=False)
+    assert work.content("a", ".bin") == b"content"
+    if damage is None:
+        work.file("a", ".bin").unlink()
+    else:
+        work.file("a", ".bin").write_bytes(damage)
+    with pytest.raises(StoreError, match=r"a\.bin: finished work was damaged"):
+        work.content("a", ".bin")
