@@ -79,7 +79,7 @@ def site_demands(result: Result, data: DataSet, node: Node) -> list[SiteDemand]:
             # The images are read once for the illumination functions, and once to be compressed.
             found.append(SiteDemand(name, cost.site_cpu_s, 0.0, 2 * source, png))
         elif name == CROPS:
-            window = result.settings.images.box**2 * channels
+            window = _window_side(result.settings.images.box) ** 2 * channels
             found.append(SiteDemand(name, cost.site_cpu_s, 0.0, png, cells * window))
         else:
             forward = result.limit("forward")

@@ -6,7 +6,6 @@ import dagster as dg
 import pyarrow as pa
 
 from dp_assets.config.checks import ChecksSettings
-from dp_assets.figures.named_bars import named_bars
 from dp_assets.orchestration.results import judged, picture, table
 from dp_assets.profiling.control_drift import control_drift
 
@@ -20,6 +19,8 @@ def drift_check(rules: ChecksSettings, profiles: pa.Table) -> dg.AssetCheckResul
     ----------
     profiles : of all plates before normalization, with the role columns.
     """
+    from dp_assets.figures.named_bars import named_bars
+
     found = control_drift(profiles)
     drifted = [plate for plate in found if plate.ratio > rules.control_drift]
     facts: dict[str, Any] = {}

@@ -10,7 +10,6 @@ from dp_assets.config.errors import ProjectError, StoreError
 from dp_assets.config.names import asked_lane
 from dp_assets.config.project import load_project
 from dp_assets.evaluation.dose_response import DoseResponse, control_distances, dose_responses
-from dp_assets.figures.dose_response import dose_response_figure
 from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.storage.plate_tables import annotation_column
 from dp_assets.storage.tables import read_table
@@ -48,6 +47,8 @@ def dose_response_report(
     ------
     ProjectError : unknown experiment, no profiles yet, missing columns, no controls.
     """
+    from dp_assets.figures.dose_response import dose_response_figure
+
     project = load_project(root)
     experiment = asked_lane(experiment)
     found = project.experiments.get(experiment)

@@ -6,7 +6,6 @@ from typing import Any
 import dagster as dg
 
 from dp_assets.config.checks import ChecksSettings
-from dp_assets.figures.plate_heatmap import plate_heatmap
 from dp_assets.orchestration.results import judged, picture, table
 
 FINITE = "features_finite"
@@ -26,6 +25,8 @@ def feature_checks(
 
 
 def _finite(rules: ChecksSettings, plate: str, statistics: Mapping[str, Any]) -> dg.AssetCheckResult:
+    from dp_assets.figures.plate_heatmap import plate_heatmap
+
     bad, wells = statistics["not_finite"], statistics["not_finite_wells"]
     facts: dict[str, Any] = {}
     if bad:

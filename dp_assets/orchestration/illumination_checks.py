@@ -6,7 +6,6 @@ import dagster as dg
 import numpy as np
 
 from dp_assets.config.checks import ChecksSettings
-from dp_assets.figures.illumination import illumination_figure
 from dp_assets.imaging.illumination import IlluminationFunctions
 from dp_assets.orchestration.results import check, judged, number, picture, table
 
@@ -25,6 +24,8 @@ def illumination_checks(
 
 
 def _range(rules: ChecksSettings, plate: str, functions: IlluminationFunctions) -> dg.AssetCheckResult:
+    from dp_assets.figures.illumination import illumination_figure
+
     finite, largest = functions.overview.finite, functions.overview.largest
     odd = ~finite | (largest > rules.illumination_range)
     rows = [

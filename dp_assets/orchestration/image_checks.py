@@ -8,8 +8,6 @@ import dagster as dg
 import numpy as np
 
 from dp_assets.config.checks import ChecksSettings
-from dp_assets.figures.channel_fit import channel_fit
-from dp_assets.figures.plate_heatmap import plate_heatmap
 from dp_assets.imaging.plate_quality import PlateQuality
 from dp_assets.imaging.quality import BLOCK
 from dp_assets.imaging.quality_rules import (
@@ -112,6 +110,9 @@ def _not_empty(rules: ChecksSettings, plate: str, quality: PlateQuality) -> dg.A
 def _in_order(
     rules: ChecksSettings, plate: str, quality: PlateQuality, earlier: Mapping[str, PlateQuality]
 ) -> dg.AssetCheckResult:
+    from dp_assets.figures.channel_fit import channel_fit
+    from dp_assets.figures.plate_heatmap import plate_heatmap
+
     names = quality.channels
     fields = [
         {
@@ -189,6 +190,8 @@ def _worst_channel(found: np.ndarray, badness: np.ndarray) -> int:
 def _heatmap(
     plate: str, quality: PlateQuality, values: np.ndarray, channel: int, what: str, unit: str, worst: Any
 ) -> bytes:
+    from dp_assets.figures.plate_heatmap import plate_heatmap
+
     by_well: dict[str, list[float]] = {}
     for well, value in zip(quality.wells, values[:, channel].tolist(), strict=True):
         by_well.setdefault(well, []).append(value)

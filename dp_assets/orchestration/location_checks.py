@@ -11,8 +11,6 @@ import numpy as np
 import pyarrow as pa
 
 from dp_assets.config.checks import ChecksSettings
-from dp_assets.figures.cell_positions import centres_on_image, centres_outside
-from dp_assets.figures.plate_heatmap import plate_heatmap
 from dp_assets.imaging.centres import centre_rank
 from dp_assets.imaging.plate_crops import cells_by_site
 from dp_assets.orchestration.results import judged, number, picture, table
@@ -65,6 +63,8 @@ def cell_count_check(
     counts : "well/site" -> cells.
     controls : wells of the plate that are controls; empty when that is not known.
     """
+    from dp_assets.figures.plate_heatmap import plate_heatmap
+
     wells: Counter[str] = Counter()
     for key, count in counts.items():
         wells[key.split("/", 1)[0]] += count
@@ -120,6 +120,8 @@ def inside_check(
     ----------
     shape : (rows, cols) of the plate's images; None when no image could be read.
     """
+    from dp_assets.figures.cell_positions import centres_outside
+
     centres = np.stack([cells[CENTER_Y].to_numpy(), cells[CENTER_X].to_numpy()], axis=1)
     inside: np.ndarray = np.zeros(len(centres), bool)
     if shape is not None:
@@ -182,6 +184,8 @@ def nuclei_check(
     rules: ChecksSettings, plate: str, channels: Sequence[str], sampled: SampledCentres
 ) -> dg.AssetCheckResult:
     """Cell centres are bright in the channel of nuclei, and in no other more so."""
+    from dp_assets.figures.cell_positions import centres_on_image
+
     if not sampled.sites:
         return judged(rules, ON_NUCLEI, True, note="no field of view with cells could be read")
     ranks = np.median(sampled.ranks, axis=0)

@@ -9,8 +9,6 @@ import pandas as pd
 import pyarrow as pa
 
 from dp_assets.config.checks import ChecksSettings
-from dp_assets.figures.confusion import confusion_figure
-from dp_assets.figures.named_bars import named_bars
 from dp_assets.orchestration.project_resource import ProjectResource
 from dp_assets.orchestration.results import judged, picture, table
 from dp_assets.storage.schemas import PLATE, SITE_KEY, WELL
@@ -127,6 +125,8 @@ def balance_check(rules: ChecksSettings, counts: Mapping[str, int]) -> dg.AssetC
     ----------
     counts : class -> training cells.
     """
+    from dp_assets.figures.named_bars import named_bars
+
     ordered = sorted(counts.items(), key=lambda item: item[1])
     smallest, largest = ordered[0][1], ordered[-1][1]
     ratio = largest / max(1, smallest)
@@ -157,6 +157,8 @@ def predictions_check(rules: ChecksSettings, predictions: Mapping[str, Any] | No
     ----------
     predictions : see `training.class_predictions`; None where a model has none.
     """
+    from dp_assets.figures.confusion import confusion_figure
+
     if predictions is None:
         return judged(rules, SANE, True, note="the model says no classes, or has no validation cells")
     predicted, cells = Counter(predictions["predicted"]), sum(predictions["predicted"].values())

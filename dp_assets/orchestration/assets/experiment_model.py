@@ -14,8 +14,6 @@ from dp_assets.config.errors import TrainingDataError
 from dp_assets.config.experiment import Experiment
 from dp_assets.config.network import BUILT_IN_NETWORKS, NETWORKS_WITHOUT_CLASSES
 from dp_assets.config.stages import TrainingSettings
-from dp_assets.figures.crop_sheet import crop_sheet
-from dp_assets.figures.training_curves import training_curves
 from dp_assets.orchestration.accelerator_resource import DEVICES_METADATA, AcceleratorResource
 from dp_assets.orchestration.assets.single_cells import PREFIX, rows_per_label
 from dp_assets.orchestration.crop_inputs import image_inputs, is_full_image
@@ -205,6 +203,8 @@ def _training_set_facts(found: TrainingSet, supply: CropSupply, settings: Traini
 
 def _sheet(found: TrainingSet, supply: CropSupply, settings: TrainingSettings) -> bytes:
     """Some cells of some classes; of one image a class where they have to be cut out of images."""
+    from dp_assets.figures.crop_sheet import crop_sheet
+
     cells = found.cells
     if crop_origin(settings) != "stores":
         cells = cells.take(_first_image_of_each(cells))
@@ -323,6 +323,8 @@ def _learned(card: Mapping) -> dg.AssetCheckResult:
 
 
 def _model_facts(folder: Folder) -> Metadata:
+    from dp_assets.figures.training_curves import training_curves
+
     card = folder.manifest["card"]
     facts: dict[str, dg.MetadataValue | str | int | float] = {
         "network": f"{card['network']}, conv_blocks {card['conv_blocks']}",

@@ -6,7 +6,6 @@ import pyarrow as pa
 from dp_assets.config.digest import settings_digest
 from dp_assets.config.experiment import Experiment
 from dp_assets.config.protocol import CellAggregation
-from dp_assets.figures.plate_heatmap import plate_heatmap
 from dp_assets.orchestration.outputs import Metadata, TableOutput
 from dp_assets.orchestration.partitions import plates
 from dp_assets.orchestration.results import COMMON, check, identified, picture, schema_check, table_checks
@@ -134,6 +133,8 @@ def _site_facts(sites: SiteTable) -> Metadata:
 
 
 def _well_facts(wells: WellTable, plate: str) -> Metadata:
+    from dp_assets.figures.plate_heatmap import plate_heatmap
+
     counts = {name: float(count) for name, count in wells.cells.items()}
     return {
         "wells": len(wells.cells),

@@ -9,7 +9,6 @@ import pyarrow.compute as pc
 from dp_assets.config.checks import ChecksSettings
 from dp_assets.config.digest import settings_digest
 from dp_assets.config.sections import ImagesSettings, MetadataSettings
-from dp_assets.figures.plate_heatmap import plate_heatmap
 from dp_assets.orchestration.location_checks import (
     COUNTS_USUAL,
     INSIDE,
@@ -285,6 +284,8 @@ def _cell_locations(
 
 
 def _location_facts(plate: str, counts: dict[str, int]) -> dict[str, dg.MetadataValue | str | int]:
+    from dp_assets.figures.plate_heatmap import plate_heatmap
+
     wells: Counter[str] = Counter()
     for key, count in counts.items():
         wells[key.split("/", 1)[0]] += count

@@ -11,8 +11,6 @@ from dp_assets.config.digest import settings_digest
 from dp_assets.config.errors import ConfigurationError
 from dp_assets.config.sections import CompressionSettings
 from dp_assets.config.stages import PreparationSettings
-from dp_assets.figures.contact_sheet import contact_sheet
-from dp_assets.figures.illumination import illumination_figure
 from dp_assets.imaging import basic, plate_compression, plate_illumination
 from dp_assets.imaging.illumination import IlluminationFunctions
 from dp_assets.imaging.plate_compression import (
@@ -156,6 +154,8 @@ def _made(
 
 
 def _illumination_facts(functions: IlluminationFunctions, plate: str) -> Metadata:
+    from dp_assets.figures.illumination import illumination_figure
+
     overview = functions.overview
     ranges = [
         dg.TableRecord(
@@ -239,6 +239,8 @@ def _images_not_flat(manifest: Mapping) -> dg.AssetCheckResult:
 
 
 def _compression_facts(folder: Folder, plan: CompressionPlan) -> Metadata:
+    from dp_assets.figures.contact_sheet import contact_sheet
+
     images = [image for record in folder.manifest["sites"] for image in record["images"]]
     facts: dict[str, dg.MetadataValue | str | int | float] = {
         "images": len(images),

@@ -8,7 +8,6 @@ import numpy as np
 
 from dp_assets.config.checks import ChecksSettings
 from dp_assets.config.stages import CropSettings
-from dp_assets.figures.crop_sheet import LONGEST_SIDE, TITLE, crop_sheet
 from dp_assets.figures.false_colour import shrink
 from dp_assets.imaging import plate_crops
 from dp_assets.imaging.plate_crops import CropPlan, export_crops
@@ -205,6 +204,8 @@ def _crops_not_flat(rules: ChecksSettings, manifest: Mapping) -> dg.AssetCheckRe
 
 
 def _store_facts(store: CropStore, project: ProjectResource, label: str | None) -> Metadata:
+    from dp_assets.figures.crop_sheet import TITLE, crop_sheet
+
     geometry = store.folder.manifest["geometry"]
     facts: dict[str, dg.MetadataValue | str | int | float] = {
         "cells": len(store),
@@ -229,6 +230,8 @@ def shown_crops(store: CropStore, rows: np.ndarray, margin: int) -> np.ndarray:
     -------
     (cells, rows, cols, channels) float32, at most 72 pixels a side.
     """
+    from dp_assets.figures.crop_sheet import LONGEST_SIDE
+
     found = []
     inner = slice(margin, store.side - margin)
     # One after the other: windows of whole images are large.
